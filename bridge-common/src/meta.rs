@@ -1,0 +1,17 @@
+//! What the pins in a bpffs are: their layout and the object that they came from.
+
+use bytemuck::{Pod, Zeroable};
+
+/// The one value of the map `META`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Meta {
+    /// [`crate::LAYOUT_VERSION`] of the loader that made the maps.
+    pub layout_version: u32,
+    /// Always zero.
+    pub reserved: u32,
+    /// FNV-1a hash of the BPF object that the pinned programs were loaded from.
+    pub object_hash: u64,
+}
+
+crate::map_type!(Meta, 16);

@@ -1,0 +1,2 @@
+//! The pure half of the datapath.
+#![no_std]
