@@ -1,1 +1,3 @@
-//! bridge-user.
+//! Container networks on one Linux host, with an eBPF fast path. See ARCHITECTURE.md.
+
+pub mod model;

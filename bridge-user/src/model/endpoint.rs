@@ -1,0 +1,73 @@
+//! An endpoint: what joins a sandbox to one network, with its addresses and names.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::{EndpointName, Id, InterfaceName, MacAddress};
+
+/// How far an object's creation or removal has come.
+///
+/// ```text
+/// (no row) -> creating -> ready -> deleting -> (no row)
+/// ```
+/// `creating` or `deleting` with nobody at work on it is what a crash left: the object goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// The row is written, the kernel may not have it all.
+    Creating,
+    /// The kernel is as the row says.
+    Ready,
+    /// Being removed.
+    Deleting,
+}
+
+impl State {
+    /// The word for it in the state.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Creating => "creating",
+            Self::Ready => "ready",
+            Self::Deleting => "deleting",
+        }
+    }
+}
+
+/// An endpoint as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its identity.
+    pub id: Id,
+    /// The network that it joins.
+    pub network: Id,
+    /// The sandbox that it is in.
+    pub sandbox: Id,
+    /// Its name, unique in the network.
+    pub name: EndpointName,
+    /// Other names, which several endpoints may share.
+    pub aliases: Vec<EndpointName>,
+    /// How far it has come.
+    pub state: State,
+    /// Index of its counters, unique on the host, from 1 up.
+    pub slot: u16,
+    /// Address of the container leg.
+    pub mac: MacAddress,
+    /// Name of the container leg.
+    pub interface: InterfaceName,
+    /// Index of the host leg once it exists.
+    pub ifindex: Option<u32>,
+    /// One address a family, with the subnet's prefix length, IPv4 first.
+    pub addresses: Vec<IpNet>,
+}
+
+impl Endpoint {
+    /// Name of the host leg.
+    pub fn host_leg(&self) -> InterfaceName {
+        format!("bv-{}", self.id.short()).parse().expect("15 bytes of an id make a name")
+    }
+
+    /// The address of a family, where it has one.
+    pub fn address(&self, ipv6: bool) -> Option<IpAddr> {
+        self.addresses.iter().map(IpNet::addr).find(|a| a.is_ipv6() == ipv6)
+    }
+}

@@ -1,0 +1,20 @@
+//! Domain types: what a network, a sandbox and an endpoint are. No I/O: only bad input can fail
+//! here, and a value that exists is valid (parse, don't validate).
+
+mod endpoint;
+mod hosts;
+mod id;
+mod mac;
+mod name;
+mod network;
+mod options;
+mod sandbox;
+
+pub use endpoint::{Endpoint, State};
+pub use hosts::{HostsEntry, HostsFile};
+pub use id::Id;
+pub use mac::{MacAddress, ParseMacError};
+pub use name::{EndpointName, InterfaceName, NameError, NetworkName};
+pub use network::{BUILTIN_BRIDGE, Datapath, Driver, Network, Pool, PoolError};
+pub use options::{OptionError, Options};
+pub use sandbox::{NETNS_DIR, Sandbox, SandboxRef, SandboxRefError};

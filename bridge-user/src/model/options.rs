@@ -1,0 +1,133 @@
+//! Driver options of a bridge network: `-o KEY=VALUE`, with Docker's keys.
+
+use std::collections::BTreeMap;
+
+use super::name::{InterfaceName, NameError};
+
+const ENABLE_ICC: &str = "com.docker.network.bridge.enable_icc";
+const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
+const INHIBIT_IPV4: &str = "com.docker.network.bridge.inhibit_ipv4";
+const CONTAINER_IFACE_PREFIX: &str = "com.docker.network.container_iface_prefix";
+const MTU: &str = "com.docker.network.driver.mtu";
+
+const KEYS: [&str; 5] = [ENABLE_ICC, BRIDGE_NAME, INHIBIT_IPV4, CONTAINER_IFACE_PREFIX, MTU];
+
+/// Smallest MTU of a network: what IPv6 asks of every link (RFC 8200, section 5) is 1280, IPv4
+/// gets by with 68 (RFC 791, section 3.2).
+const MTU_MIN: u32 = 68;
+/// Largest MTU of a veth: `ETH_MAX_MTU` (drivers/net/veth.c, v6.18).
+const MTU_MAX: u32 = 65_535;
+
+/// What the options of a network say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Inter-container communication: whether endpoints of the network may reach each other.
+    pub icc: bool,
+    /// Name of the Linux bridge, where the user chose one.
+    pub bridge_name: Option<InterfaceName>,
+    /// The gateway address is not put on the bridge.
+    pub inhibit_ipv4: bool,
+    /// Container legs are called this and a number.
+    pub interface_prefix: String,
+    /// MTU of bridge and veth pairs, in bytes.
+    pub mtu: u32,
+}
+
+/// Why an option is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OptionError {
+    /// The key is none of ours.
+    #[error("unknown option {key:?}: known are {known}", known = KEYS.join(", "))]
+    UnknownKey {
+        /// The key.
+        key: String,
+    },
+    /// The value does not fit the key.
+    #[error("option {key} cannot be {value:?}: {expected}")]
+    Value {
+        /// The key.
+        key: String,
+        /// The value.
+        value: String,
+        /// What is expected.
+        expected: String,
+    },
+}
+
+impl Options {
+    /// Reads the options that a user gave, or that the state holds.
+    pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
+        let mut parsed = Self {
+            icc: true,
+            bridge_name: None,
+            inhibit_ipv4: false,
+            interface_prefix: "eth".into(),
+            mtu: 1500,
+        };
+        for (key, value) in options {
+            let refuse = |expected: String| OptionError::Value {
+                key: key.clone(),
+                value: value.clone(),
+                expected,
+            };
+            let flag = || match value.as_str() {
+                "true" | "1" => Ok(true),
+                "false" | "0" => Ok(false),
+                _ => Err(refuse("it is true or false".into())),
+            };
+            let name = |text: &str| -> Result<InterfaceName, OptionError> {
+                text.parse().map_err(|e: NameError| refuse(e.to_string()))
+            };
+            match key.as_str() {
+                ENABLE_ICC => parsed.icc = flag()?,
+                INHIBIT_IPV4 => parsed.inhibit_ipv4 = flag()?,
+                BRIDGE_NAME => parsed.bridge_name = Some(name(value)?),
+                CONTAINER_IFACE_PREFIX => {
+                    // Room for the number of up to four digits.
+                    name(&format!("{value}9999"))?;
+                    parsed.interface_prefix.clone_from(value);
+                }
+                MTU => {
+                    parsed.mtu = value
+                        .parse()
+                        .ok()
+                        .filter(|mtu| (MTU_MIN..=MTU_MAX).contains(mtu))
+                        .ok_or_else(|| refuse(format!("it is {MTU_MIN} to {MTU_MAX} bytes")))?;
+                }
+                _ => return Err(OptionError::UnknownKey { key: key.clone() }),
+            }
+        }
+        Ok(parsed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(key: &str, value: &str) -> Result<Options, OptionError> {
+        Options::parse(&BTreeMap::from([(key.to_owned(), value.to_owned())]))
+    }
+
+    #[test]
+    fn options_are_read() {
+        assert!(!parse(ENABLE_ICC, "false").unwrap().icc);
+        assert_eq!(parse(MTU, "9000").unwrap().mtu, 9000);
+        assert_eq!(parse(BRIDGE_NAME, "br9").unwrap().bridge_name.unwrap().as_str(), "br9");
+    }
+
+    #[test]
+    fn bad_options_are_refused() {
+        assert!(matches!(parse("com.example", "1"), Err(OptionError::UnknownKey { .. })));
+        for (key, value) in [
+            (ENABLE_ICC, "perhaps"),
+            (MTU, "67"),
+            (MTU, "65536"),
+            (MTU, "big"),
+            (BRIDGE_NAME, "a/b"),
+            (CONTAINER_IFACE_PREFIX, "much-too-long-it-is"),
+        ] {
+            assert!(matches!(parse(key, value), Err(OptionError::Value { .. })), "{key}={value}");
+        }
+    }
+}
