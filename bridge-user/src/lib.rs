@@ -1,3 +1,5 @@
 //! Container networks on one Linux host, with an eBPF fast path. See ARCHITECTURE.md.
 
+pub mod ipam;
 pub mod model;
+pub mod store;

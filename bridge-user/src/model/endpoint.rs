@@ -33,6 +33,17 @@ impl State {
     }
 }
 
+impl std::str::FromStr for State {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Creating, Self::Ready, Self::Deleting]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or_else(|| format!("{text:?} is no state"))
+    }
+}
+
 /// An endpoint as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
@@ -63,11 +74,16 @@ pub struct Endpoint {
 impl Endpoint {
     /// Name of the host leg.
     pub fn host_leg(&self) -> InterfaceName {
-        format!("bv-{}", self.id.short()).parse().expect("15 bytes of an id make a name")
+        format!("bv-{}", self.id.short())
+            .parse()
+            .expect("15 bytes of an id make a name")
     }
 
     /// The address of a family, where it has one.
     pub fn address(&self, ipv6: bool) -> Option<IpAddr> {
-        self.addresses.iter().map(IpNet::addr).find(|a| a.is_ipv6() == ipv6)
+        self.addresses
+            .iter()
+            .map(IpNet::addr)
+            .find(|a| a.is_ipv6() == ipv6)
     }
 }

@@ -73,12 +73,18 @@ impl HostsFile {
 /// is missing (a torn write) reaches to the end of the file.
 fn split_at_block(text: &str) -> (&str, &str) {
     let line_at = |marker: &str, from: usize| {
-        text[from..].match_indices(marker).map(|(at, _)| from + at).find(|&at| {
-            let rest = &text[at + marker.len()..];
-            (at == 0 || text[..at].ends_with('\n')) && (rest.is_empty() || rest.starts_with('\n'))
-        })
+        text[from..]
+            .match_indices(marker)
+            .map(|(at, _)| from + at)
+            .find(|&at| {
+                let rest = &text[at + marker.len()..];
+                (at == 0 || text[..at].ends_with('\n'))
+                    && (rest.is_empty() || rest.starts_with('\n'))
+            })
     };
-    let Some(begin) = line_at(BEGIN, 0) else { return (text, "") };
+    let Some(begin) = line_at(BEGIN, 0) else {
+        return (text, "");
+    };
     let end = line_at(END, begin).map_or(text.len(), |at| (at + END.len() + 1).min(text.len()));
     (&text[..begin], &text[end..])
 }
@@ -92,7 +98,9 @@ mod tests {
             address: "10.90.0.2".parse().unwrap(),
             names: vec!["web".into(), "www".into()],
         };
-        HostsFile { entries: vec![entry] }
+        HostsFile {
+            entries: vec![entry],
+        }
     }
 
     #[test]

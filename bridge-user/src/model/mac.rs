@@ -82,11 +82,27 @@ mod tests {
 
     #[test]
     fn what_no_station_may_have_is_refused() {
-        for bad in ["", "02:42", "02:42:0a:5a:00:02:03", "02:42:0a:5a:00:g2", "+2:42:0a:5a:00:02"] {
-            assert!(matches!(bad.parse::<MacAddress>(), Err(ParseMacError::Format(_))), "{bad}");
+        for bad in [
+            "",
+            "02:42",
+            "02:42:0a:5a:00:02:03",
+            "02:42:0a:5a:00:g2",
+            "+2:42:0a:5a:00:02",
+        ] {
+            assert!(
+                matches!(bad.parse::<MacAddress>(), Err(ParseMacError::Format(_))),
+                "{bad}"
+            );
         }
-        for bad in ["ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01", "00:00:00:00:00:00"] {
-            assert!(matches!(bad.parse::<MacAddress>(), Err(ParseMacError::NotUnicast(_))), "{bad}");
+        for bad in [
+            "ff:ff:ff:ff:ff:ff",
+            "01:00:5e:00:00:01",
+            "00:00:00:00:00:00",
+        ] {
+            assert!(
+                matches!(bad.parse::<MacAddress>(), Err(ParseMacError::NotUnicast(_))),
+                "{bad}"
+            );
         }
     }
 

@@ -55,7 +55,11 @@ fn check_name(what: &'static str, name: &str) -> Result<(), NameError> {
         });
     }
     if name.len() > NAME_MAX_BYTES {
-        return Err(NameError::TooLong { what, name: name.into(), max: NAME_MAX_BYTES });
+        return Err(NameError::TooLong {
+            what,
+            name: name.into(),
+            max: NAME_MAX_BYTES,
+        });
     }
     Ok(())
 }
@@ -74,7 +78,11 @@ fn check_interface_name(what: &'static str, name: &str) -> Result<(), NameError>
         });
     }
     if name.len() > INTERFACE_NAME_MAX_BYTES {
-        return Err(NameError::TooLong { what, name: name.into(), max: INTERFACE_NAME_MAX_BYTES });
+        return Err(NameError::TooLong {
+            what,
+            name: name.into(),
+            max: INTERFACE_NAME_MAX_BYTES,
+        });
     }
     Ok(())
 }
@@ -131,7 +139,17 @@ mod tests {
         for good in ["a", "web", "web-1.dev_x", "0", &"a".repeat(63)] {
             assert!(good.parse::<NetworkName>().is_ok(), "{good}");
         }
-        for bad in ["", "-a", ".a", "_a", "a b", "ä", "a/b", "a\n", &"a".repeat(64)] {
+        for bad in [
+            "",
+            "-a",
+            ".a",
+            "_a",
+            "a b",
+            "ä",
+            "a/b",
+            "a\n",
+            &"a".repeat(64),
+        ] {
             assert!(bad.parse::<NetworkName>().is_err(), "{bad}");
         }
     }
@@ -141,14 +159,31 @@ mod tests {
         for good in ["eth0", "a.b", "bu-0123456789ab", "..."] {
             assert!(good.parse::<InterfaceName>().is_ok(), "{good}");
         }
-        for bad in ["", ".", "..", "a/b", "a:b", "a b", "eth%d", "a\tb", "0123456789abcdef"] {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "a:b",
+            "a b",
+            "eth%d",
+            "a\tb",
+            "0123456789abcdef",
+        ] {
             assert!(bad.parse::<InterfaceName>().is_err(), "{bad}");
         }
     }
 
     #[test]
     fn the_error_names_the_object_and_the_limit() {
-        let error = "a".repeat(16).parse::<InterfaceName>().unwrap_err().to_string();
-        assert!(error.contains("interface name") && error.contains("at most 15"), "{error}");
+        let error = "a"
+            .repeat(16)
+            .parse::<InterfaceName>()
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("interface name") && error.contains("at most 15"),
+            "{error}"
+        );
     }
 }

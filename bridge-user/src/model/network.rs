@@ -158,10 +158,19 @@ impl Pool {
             let what = format!("aux-address {name}");
             inside(&what, address)?;
             if let Some(first) = uses.insert(address, what.clone()) {
-                return Err(PoolError::Twice { address, first, second: what });
+                return Err(PoolError::Twice {
+                    address,
+                    first,
+                    second: what,
+                });
             }
         }
-        Ok(Self { subnet, gateway, ip_range: ip_range.map(|r| r.trunc()), aux_addresses })
+        Ok(Self {
+            subnet,
+            gateway,
+            ip_range: ip_range.map(|r| r.trunc()),
+            aux_addresses,
+        })
     }
 
     /// The subnet.
@@ -227,18 +236,31 @@ fn check_subnet(subnet: IpNet) -> Result<(), PoolError> {
 
 fn check_usable(subnet: IpNet, what: &str, address: IpAddr) -> Result<(), PoolError> {
     if !subnet.contains(&address) {
-        return Err(PoolError::Outside { what: what.into(), address: address.to_string(), subnet });
+        return Err(PoolError::Outside {
+            what: what.into(),
+            address: address.to_string(),
+            subnet,
+        });
     }
     // IPv6 has no broadcast; its first address is the subnet-router anycast one (RFC 4291, 2.6.1).
     let which = if address == subnet.network() {
-        Some(if address.is_ipv4() { "network" } else { "subnet-router anycast" })
+        Some(if address.is_ipv4() {
+            "network"
+        } else {
+            "subnet-router anycast"
+        })
     } else if address.is_ipv4() && address == subnet.broadcast() {
         Some("broadcast")
     } else {
         None
     };
     match which {
-        Some(which) => Err(PoolError::Reserved { what: what.into(), address, which, subnet }),
+        Some(which) => Err(PoolError::Reserved {
+            what: what.into(),
+            address,
+            which,
+            subnet,
+        }),
         None => Ok(()),
     }
 }
@@ -298,7 +320,9 @@ impl Network {
 
     /// The pool whose subnet has `address`.
     pub fn pool_of(&self, address: IpAddr) -> Option<&Pool> {
-        self.pools.iter().find(|pool| pool.subnet().contains(&address))
+        self.pools
+            .iter()
+            .find(|pool| pool.subnet().contains(&address))
     }
 }
 
@@ -317,8 +341,17 @@ mod tests {
 
     #[test]
     fn the_gateway_is_the_first_usable_address() {
-        assert_eq!(pool("10.1.0.0/24", None, None).unwrap().gateway().to_string(), "10.1.0.1");
-        assert_eq!(pool("fd00::/64", None, None).unwrap().gateway().to_string(), "fd00::1");
+        assert_eq!(
+            pool("10.1.0.0/24", None, None)
+                .unwrap()
+                .gateway()
+                .to_string(),
+            "10.1.0.1"
+        );
+        assert_eq!(
+            pool("fd00::/64", None, None).unwrap().gateway().to_string(),
+            "fd00::1"
+        );
         let aux = BTreeMap::from([("router".to_owned(), "10.1.0.1".parse().unwrap())]);
         let pool = Pool::new("10.1.0.0/24".parse().unwrap(), None, None, aux).unwrap();
         assert_eq!(pool.gateway().to_string(), "10.1.0.2");
@@ -341,7 +374,10 @@ mod tests {
             ("10.1.0.0/24", None, Some("10.0.0.0/16")),
             ("10.1.0.0/24", None, Some("10.2.0.0/25")),
         ] {
-            assert!(pool(subnet, gateway, range).is_err(), "{subnet} {gateway:?} {range:?}");
+            assert!(
+                pool(subnet, gateway, range).is_err(),
+                "{subnet} {gateway:?} {range:?}"
+            );
         }
     }
 

@@ -10,7 +10,13 @@ const INHIBIT_IPV4: &str = "com.docker.network.bridge.inhibit_ipv4";
 const CONTAINER_IFACE_PREFIX: &str = "com.docker.network.container_iface_prefix";
 const MTU: &str = "com.docker.network.driver.mtu";
 
-const KEYS: [&str; 5] = [ENABLE_ICC, BRIDGE_NAME, INHIBIT_IPV4, CONTAINER_IFACE_PREFIX, MTU];
+const KEYS: [&str; 5] = [
+    ENABLE_ICC,
+    BRIDGE_NAME,
+    INHIBIT_IPV4,
+    CONTAINER_IFACE_PREFIX,
+    MTU,
+];
 
 /// Smallest MTU of a network: what IPv6 asks of every link (RFC 8200, section 5) is 1280, IPv4
 /// gets by with 68 (RFC 791, section 3.2).
@@ -113,12 +119,22 @@ mod tests {
     fn options_are_read() {
         assert!(!parse(ENABLE_ICC, "false").unwrap().icc);
         assert_eq!(parse(MTU, "9000").unwrap().mtu, 9000);
-        assert_eq!(parse(BRIDGE_NAME, "br9").unwrap().bridge_name.unwrap().as_str(), "br9");
+        assert_eq!(
+            parse(BRIDGE_NAME, "br9")
+                .unwrap()
+                .bridge_name
+                .unwrap()
+                .as_str(),
+            "br9"
+        );
     }
 
     #[test]
     fn bad_options_are_refused() {
-        assert!(matches!(parse("com.example", "1"), Err(OptionError::UnknownKey { .. })));
+        assert!(matches!(
+            parse("com.example", "1"),
+            Err(OptionError::UnknownKey { .. })
+        ));
         for (key, value) in [
             (ENABLE_ICC, "perhaps"),
             (MTU, "67"),
@@ -127,7 +143,10 @@ mod tests {
             (BRIDGE_NAME, "a/b"),
             (CONTAINER_IFACE_PREFIX, "much-too-long-it-is"),
         ] {
-            assert!(matches!(parse(key, value), Err(OptionError::Value { .. })), "{key}={value}");
+            assert!(
+                matches!(parse(key, value), Err(OptionError::Value { .. })),
+                "{key}={value}"
+            );
         }
     }
 }

@@ -67,14 +67,18 @@ impl FromStr for SandboxRef {
     type Err = SandboxRefError;
 
     fn from_str(text: &str) -> Result<Self, SandboxRefError> {
-        let invalid = || SandboxRefError::Invalid { text: text.to_owned() };
+        let invalid = || SandboxRefError::Invalid {
+            text: text.to_owned(),
+        };
         if let Some(pid) = text.strip_prefix("pid:") {
             return match pid.parse() {
                 Ok(pid) if pid > 0 => Ok(Self::Pid(pid)),
                 _ => Err(invalid()),
             };
         }
-        if let Some(rest) = text.strip_prefix("/run/netns/").or(text.strip_prefix("/var/run/netns/"))
+        if let Some(rest) = text
+            .strip_prefix("/run/netns/")
+            .or(text.strip_prefix("/var/run/netns/"))
             && let Ok(name) = rest.parse()
         {
             // The same namespace by its long name: keep one spelling.
@@ -136,7 +140,16 @@ mod tests {
             let reference: SandboxRef = text.parse().unwrap();
             assert_eq!(reference.path(), Path::new(path));
         }
-        for bad in ["", "pid:", "pid:-1", "pid:0", "a/b", "docker:web", "../web", "a b"] {
+        for bad in [
+            "",
+            "pid:",
+            "pid:-1",
+            "pid:0",
+            "a/b",
+            "docker:web",
+            "../web",
+            "a b",
+        ] {
             assert!(bad.parse::<SandboxRef>().is_err(), "{bad}");
         }
     }

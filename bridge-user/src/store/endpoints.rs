@@ -1,0 +1,174 @@
+//! Endpoints and their leases.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use rusqlite::{Row, params};
+
+use super::{Rows, StoreError, from_json, lowest_free, parse, to_json};
+use crate::model::{Endpoint, Id, State};
+
+const COLUMNS: &str = "id, network, sandbox, name, aliases, state, slot, mac, interface, ifindex";
+
+impl Rows<'_> {
+    /// Every endpoint.
+    pub fn endpoints(self) -> Result<Vec<Endpoint>, StoreError> {
+        self.endpoints_where("1 = ?1", &1)
+    }
+
+    /// The endpoint with this id.
+    pub fn endpoint(self, id: &Id) -> Result<Option<Endpoint>, StoreError> {
+        Ok(self.endpoints_where("id = ?1", &id.as_str())?.pop())
+    }
+
+    /// The endpoints of a network.
+    pub fn endpoints_of_network(self, network: &Id) -> Result<Vec<Endpoint>, StoreError> {
+        self.endpoints_where("network = ?1", &network.as_str())
+    }
+
+    /// The endpoints in a sandbox.
+    pub fn endpoints_in_sandbox(self, sandbox: &Id) -> Result<Vec<Endpoint>, StoreError> {
+        self.endpoints_where("sandbox = ?1", &sandbox.as_str())
+    }
+
+    fn endpoints_where(
+        self,
+        condition: &str,
+        value: &dyn rusqlite::ToSql,
+    ) -> Result<Vec<Endpoint>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM endpoints WHERE {condition} ORDER BY rowid");
+        let mut query = self.0.prepare_cached(&sql)?;
+        let mut found = query.query([value])?;
+        let mut endpoints = Vec::new();
+        while let Some(row) = found.next()? {
+            endpoints.push(self.endpoint_from(row)?);
+        }
+        Ok(endpoints)
+    }
+
+    /// The lowest slot from 1 up to `limit` that no endpoint has.
+    pub fn free_slot(self, limit: u32) -> Result<u16, StoreError> {
+        let mut query = self
+            .0
+            .prepare_cached("SELECT slot FROM endpoints ORDER BY slot")?;
+        let taken = query
+            .query_map([], |row| row.get(0))?
+            .collect::<Result<Vec<_>, _>>()?;
+        lowest_free(&taken, "port", limit)
+    }
+
+    /// The addresses of a network that endpoints have.
+    pub fn leases(self, network: &Id) -> Result<BTreeSet<IpAddr>, StoreError> {
+        let mut query = self
+            .0
+            .prepare_cached("SELECT address FROM leases WHERE network = ?1")?;
+        let mut found = query.query([network.as_str()])?;
+        let mut leases = BTreeSet::new();
+        while let Some(row) = found.next()? {
+            leases.insert(parse("address", &row.get::<_, String>(0)?)?);
+        }
+        Ok(leases)
+    }
+
+    /// Writes a new endpoint and its leases.
+    pub fn insert_endpoint(self, endpoint: &Endpoint) -> Result<(), StoreError> {
+        let aliases: Vec<&str> = endpoint
+            .aliases
+            .iter()
+            .map(|alias| alias.as_str())
+            .collect();
+        self.0.execute(
+            "INSERT INTO endpoints VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            params![
+                endpoint.id.as_str(),
+                endpoint.network.as_str(),
+                endpoint.sandbox.as_str(),
+                endpoint.name.as_str(),
+                to_json(&aliases),
+                endpoint.state.as_str(),
+                endpoint.slot,
+                endpoint.mac.to_string(),
+                endpoint.interface.as_str(),
+                endpoint.ifindex,
+            ],
+        )?;
+        for address in &endpoint.addresses {
+            self.0.execute(
+                "INSERT INTO leases VALUES (?1, ?2, ?3)",
+                [
+                    endpoint.network.as_str(),
+                    &address.addr().to_string(),
+                    endpoint.id.as_str(),
+                ],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Moves an endpoint to `state`.
+    pub fn set_endpoint_state(self, id: &Id, state: State) -> Result<(), StoreError> {
+        let sql = "UPDATE endpoints SET state = ?2 WHERE id = ?1";
+        self.0.execute(sql, [id.as_str(), state.as_str()])?;
+        Ok(())
+    }
+
+    /// Records the index of an endpoint's host leg.
+    pub fn set_ifindex(self, id: &Id, ifindex: u32) -> Result<(), StoreError> {
+        let sql = "UPDATE endpoints SET ifindex = ?2 WHERE id = ?1";
+        self.0.execute(sql, params![id.as_str(), ifindex])?;
+        Ok(())
+    }
+
+    /// Forgets an endpoint; its leases go with it.
+    pub fn delete_endpoint(self, id: &Id) -> Result<(), StoreError> {
+        self.0
+            .execute("DELETE FROM endpoints WHERE id = ?1", [id.as_str()])?;
+        Ok(())
+    }
+
+    fn endpoint_from(self, row: &Row<'_>) -> Result<Endpoint, StoreError> {
+        let text = |column: &str| row.get::<_, String>(column);
+        let id: Id = parse("id", &text("id")?)?;
+        let aliases: Vec<String> = from_json("aliases", &text("aliases")?)?;
+        Ok(Endpoint {
+            network: parse("network", &text("network")?)?,
+            sandbox: parse("sandbox", &text("sandbox")?)?,
+            name: parse("name", &text("name")?)?,
+            aliases: aliases
+                .iter()
+                .map(|a| parse("aliases", a))
+                .collect::<Result<_, _>>()?,
+            state: parse("state", &text("state")?)?,
+            slot: row.get("slot")?,
+            mac: parse("mac", &text("mac")?)?,
+            interface: parse("interface", &text("interface")?)?,
+            ifindex: row.get("ifindex")?,
+            addresses: self.addresses(&id)?,
+            id,
+        })
+    }
+
+    /// The addresses of an endpoint with their subnets' prefix lengths, IPv4 first.
+    fn addresses(self, endpoint: &Id) -> Result<Vec<IpNet>, StoreError> {
+        let sql = "SELECT leases.address, pools.subnet
+                   FROM leases JOIN pools ON pools.network = leases.network
+                   AND pools.ipv6 = (instr(leases.address, ':') > 0)
+                   WHERE leases.endpoint = ?1 ORDER BY pools.ipv6";
+        let mut query = self.0.prepare_cached(sql)?;
+        let mut found = query.query([endpoint.as_str()])?;
+        let mut addresses = Vec::new();
+        while let Some(row) = found.next()? {
+            let address: IpAddr = parse("address", &row.get::<_, String>(0)?)?;
+            let subnet: IpNet = parse("subnet", &row.get::<_, String>(1)?)?;
+            addresses.push(IpNet::new(address, subnet.prefix_len()).map_err(|e| {
+                StoreError::Value {
+                    column: "address",
+                    value: address.to_string(),
+                    reason: e.to_string(),
+                }
+            })?);
+        }
+        Ok(addresses)
+    }
+}

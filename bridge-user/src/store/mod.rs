@@ -1,0 +1,197 @@
+//! Desired state, in one SQLite file: rows and transactions, nothing of the kernel.
+
+mod endpoints;
+mod meta;
+mod networks;
+mod sandboxes;
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// `PRAGMA user_version` of a file with `schema.sql`.
+const SCHEMA_VERSION: i64 = 1;
+
+/// How long a command waits for the transactions of others.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why the state cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The directory cannot be made or entered.
+    #[error("failed to open state directory {path}")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// SQLite's word.
+    #[error("failed to use the state database")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The file was written by another version.
+    #[error(
+        "state database {path} has schema version {found}, this bridge-user knows {SCHEMA_VERSION}"
+    )]
+    SchemaVersion {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+    },
+    /// A value in the file that no version of ours writes.
+    #[error("state database holds {value:?} as {column}: {reason}")]
+    Value {
+        /// Where.
+        column: &'static str,
+        /// What.
+        value: String,
+        /// Why it is none.
+        reason: String,
+    },
+    /// A number or slot space is used up.
+    #[error("no free {what} is left: all {limit} are in use")]
+    Full {
+        /// Network number or port slot.
+        what: &'static str,
+        /// How many there are.
+        limit: u32,
+    },
+}
+
+/// The state of one host.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+}
+
+/// The rows, as one transaction sees them. Queries and changes are in this module's files, one
+/// a noun.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows<'c>(&'c Connection);
+
+impl Store {
+    /// Opens the state in `directory`, which is made if it is not there (mode 0700).
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let failed = |source| StoreError::Directory {
+            path: directory.into(),
+            source,
+        };
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(failed)?;
+        let mode = fs::metadata(directory)
+            .map_err(failed)?
+            .permissions()
+            .mode();
+        if mode & 0o077 != 0 {
+            fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).map_err(failed)?;
+        }
+        let path = directory.join("state.db");
+        let connection = Connection::open(&path)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        // A transaction survives our death at once; after a power cut the last ones may be
+        // undone, but then the kernel's side is gone too.
+        connection.execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;",
+        )?;
+        let mut store = Self { connection };
+        store.migrate(&path)?;
+        Ok(store)
+    }
+
+    fn migrate(&mut self, path: &Path) -> Result<(), StoreError> {
+        let version = |c: &Connection| c.query_row("PRAGMA user_version", [], |row| row.get(0));
+        if version(&self.connection)? == SCHEMA_VERSION {
+            return Ok(());
+        }
+        let tx = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        match version(&tx)? {
+            0 => {
+                tx.execute_batch(include_str!("schema.sql"))?;
+                tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+                Ok(tx.commit()?)
+            }
+            // Somebody else made the tables while we waited.
+            SCHEMA_VERSION => Ok(()),
+            found => Err(StoreError::SchemaVersion {
+                path: path.into(),
+                found,
+            }),
+        }
+    }
+
+    /// The rows, outside any transaction: each query sees the newest state.
+    pub fn rows(&self) -> Rows<'_> {
+        Rows(&self.connection)
+    }
+
+    /// Runs `change` in a transaction that takes the write lock first; nothing is kept if it
+    /// returns an error.
+    pub fn write<T, E: From<StoreError>>(
+        &mut self,
+        change: impl FnOnce(Rows<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let tx = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(StoreError::from)?;
+        let value = change(Rows(&tx))?;
+        tx.commit().map_err(StoreError::from)?;
+        Ok(value)
+    }
+}
+
+/// Parses what a column holds.
+fn parse<T: std::str::FromStr<Err: ToString>>(
+    column: &'static str,
+    value: &str,
+) -> Result<T, StoreError> {
+    value.parse().map_err(|e: T::Err| StoreError::Value {
+        column,
+        value: value.to_owned(),
+        reason: e.to_string(),
+    })
+}
+
+/// Reads a column of JSON.
+fn from_json<T: serde::de::DeserializeOwned>(
+    column: &'static str,
+    value: &str,
+) -> Result<T, StoreError> {
+    serde_json::from_str(value).map_err(|e| StoreError::Value {
+        column,
+        value: value.to_owned(),
+        reason: e.to_string(),
+    })
+}
+
+/// Writes a column of JSON. Maps of strings and sequences of strings always serialise.
+fn to_json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("string maps and lists serialise")
+}
+
+/// The lowest number from 1 to `limit` that a sorted list of numbers does not have.
+fn lowest_free(taken: &[u16], what: &'static str, limit: u32) -> Result<u16, StoreError> {
+    let mut candidate: u32 = 1;
+    for used in taken {
+        if u32::from(*used) != candidate {
+            break;
+        }
+        candidate += 1;
+    }
+    u16::try_from(candidate)
+        .ok()
+        .filter(|n| u32::from(*n) <= limit)
+        .ok_or(StoreError::Full { what, limit })
+}
+
+#[cfg(test)]
+mod tests;
