@@ -1,1 +1,39 @@
-fn main() {}
+//! The eBPF program: its licence, its panic handler and its hook.
+//!
+//! Gathering and acting are in `hooks/`, the decision is the library's (`lib.rs`).
+
+#![no_std]
+#![no_main]
+#![allow(
+    clippy::inline_always,
+    reason = "one program without calls: aya loads no function that was not inlined"
+)]
+
+mod hooks;
+mod maps;
+mod packet;
+
+use aya_ebpf::{macros::classifier, programs::TcContext};
+
+/// Entry point of every port: ingress of the host leg of its veth pair (tcx, or clsact).
+#[expect(clippy::needless_pass_by_value, reason = "the signature is aya's")]
+#[classifier]
+fn port_ingress(ctx: TcContext) -> i32 {
+    hooks::tc::port_ingress(&ctx)
+}
+
+/// The kernel reads the licence here; some helpers are for GPL-compatible programs only
+/// (`license_is_gpl_compatible` in `include/linux/license.h`).
+#[allow(
+    unsafe_code,
+    reason = "the section's name is what the loader looks for"
+)]
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+/// Never reached: the verifier refuses a program that could come here, for it does not end.
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}

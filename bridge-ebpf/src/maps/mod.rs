@@ -1,0 +1,16 @@
+//! The maps. Each has one owner file; nobody else names its static.
+
+#![allow(
+    unsafe_code,
+    reason = "map definitions are symbols in a section, and map values are shared with others"
+)]
+
+pub(crate) mod fdb;
+mod meta;
+pub(crate) mod ports;
+pub(crate) mod stats;
+
+use bridge_common::MAX_PORTS;
+
+/// Entries of every map but `META`.
+const ENTRIES: usize = MAX_PORTS as usize;
