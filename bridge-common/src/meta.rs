@@ -12,6 +12,8 @@ pub struct Meta {
     pub reserved: u32,
     /// FNV-1a hash of the BPF object that the pinned programs were loaded from.
     pub object_hash: u64,
+    /// Number of the state that the pins belong to: slots and network numbers are its own.
+    pub owner: u64,
 }
 
-crate::map_type!(Meta, 16);
+crate::map_type!(Meta, 24);

@@ -1,5 +1,6 @@
 //! Container networks on one Linux host, with an eBPF fast path. See ARCHITECTURE.md.
 
 pub mod ipam;
+pub mod kernel;
 pub mod model;
 pub mod store;

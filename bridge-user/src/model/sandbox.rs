@@ -111,9 +111,8 @@ pub struct Sandbox {
     pub id: Id,
     /// How the user named it.
     pub reference: SandboxRef,
-    /// The kernel's identity of the namespace (`SO_NETNS_COOKIE`), never used twice in one boot;
-    /// `None` while we are still making the namespace.
-    pub cookie: Option<u64>,
+    /// The kernel's identity of the namespace (`SO_NETNS_COOKIE`), never used twice in one boot.
+    pub cookie: u64,
     /// Inode of the namespace file: cheap to compare, unique only while the namespace lives.
     pub inode: u64,
     /// The boot in which cookie and inode were read.

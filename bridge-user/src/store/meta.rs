@@ -2,7 +2,8 @@
 
 use rusqlite::OptionalExtension as _;
 
-use super::{Rows, StoreError, from_json, parse, to_json};
+use super::{Rows, StoreError, parse};
+use crate::model::Id;
 
 const BOOT_ID: &str = "boot_id";
 const HOST_COOKIE: &str = "host_cookie";
@@ -25,22 +26,38 @@ impl Rows<'_> {
         self.set_meta(HOST_COOKIE, &cookie.to_string())
     }
 
-    /// Number of this state, that marks the pins which belong to it; `random` at first use.
-    pub fn owner(self, random: u64) -> Result<u64, StoreError> {
-        if let Some(owner) = self.meta(OWNER)? {
-            return parse("owner", &owner);
-        }
-        self.set_meta(OWNER, &random.to_string())?;
-        Ok(random)
+    /// Number of this state, that marks the pins which belong to it.
+    pub fn owner(self) -> Result<u64, StoreError> {
+        Ok(u64::from_be_bytes(self.random(OWNER)?))
     }
 
-    /// The 40 bits that this host's IPv6 subnets start with (RFC 4193); `random` at first use.
-    pub fn ula_global_id(self, random: [u8; 5]) -> Result<[u8; 5], StoreError> {
-        if let Some(id) = self.meta(ULA_GLOBAL_ID)? {
-            return from_json("ula_global_id", &id);
+    /// The id of a built-in network, made or not.
+    pub fn builtin_id(self, name: &str) -> Result<Id, StoreError> {
+        Ok(Id::from_bytes(self.random(&format!("id_of_{name}"))?))
+    }
+
+    /// The 40 bits that this host's IPv6 subnets start with (RFC 4193, 3.2.1).
+    pub fn ula_global_id(self) -> Result<[u8; 5], StoreError> {
+        self.random(ULA_GLOBAL_ID)
+    }
+
+    /// Bytes that were drawn when the state was made.
+    fn random<const N: usize>(self, key: &str) -> Result<[u8; N], StoreError> {
+        let text = self.meta(key)?.unwrap_or_default();
+        let mut bytes = [0; N];
+        let digits = text.len() == 2 * N && text.is_ascii();
+        let read = bytes.iter_mut().enumerate().try_for_each(|(at, byte)| {
+            *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+            Some(())
+        });
+        match read.filter(|()| digits) {
+            Some(()) => Ok(bytes),
+            None => Err(StoreError::Value {
+                column: "value",
+                reason: format!("{key} has {} hexadecimal digits", 2 * N),
+                value: text,
+            }),
         }
-        self.set_meta(ULA_GLOBAL_ID, &to_json(&random))?;
-        Ok(random)
     }
 
     fn meta(self, key: &str) -> Result<Option<String>, StoreError> {

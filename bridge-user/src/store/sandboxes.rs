@@ -56,7 +56,7 @@ impl Rows<'_> {
             params![
                 sandbox.id.as_str(),
                 sandbox.reference.to_string(),
-                sandbox.cookie.map(u64::cast_signed),
+                sandbox.cookie.cast_signed(),
                 sandbox.inode.cast_signed(),
                 sandbox.boot_id,
                 sandbox.created,
@@ -66,7 +66,7 @@ impl Rows<'_> {
         Ok(())
     }
 
-    /// Records what the kernel calls the namespace: it was just made, or came back after a reboot.
+    /// Records what the kernel calls the namespace since it came back after a reboot.
     pub fn set_sandbox_identity(
         self,
         id: &Id,
@@ -107,7 +107,7 @@ fn sandbox_from(row: &Row<'_>) -> Result<Sandbox, StoreError> {
     Ok(Sandbox {
         id: parse("id", &row.get::<_, String>("id")?)?,
         reference: parse("reference", &row.get::<_, String>("reference")?)?,
-        cookie: row.get::<_, Option<i64>>("cookie")?.map(i64::cast_unsigned),
+        cookie: row.get::<_, i64>("cookie")?.cast_unsigned(),
         inode: row.get::<_, i64>("inode")?.cast_unsigned(),
         boot_id: row.get("boot_id")?,
         created: row.get("created")?,

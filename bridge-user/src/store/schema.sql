@@ -4,6 +4,13 @@ CREATE TABLE meta (
     value TEXT NOT NULL
 ) STRICT;
 
+INSERT INTO meta VALUES
+    ('owner', lower(hex(randomblob(8)))),           -- marks the pins that belong to this state
+    ('ula_global_id', lower(hex(randomblob(5)))),   -- RFC 4193, 3.2.1
+    ('id_of_bridge', lower(hex(randomblob(32)))),
+    ('id_of_host', lower(hex(randomblob(32)))),
+    ('id_of_none', lower(hex(randomblob(32))));
+
 CREATE TABLE networks (
     id         TEXT PRIMARY KEY,
     name       TEXT NOT NULL UNIQUE,
@@ -32,14 +39,13 @@ CREATE TABLE pools (
 CREATE TABLE sandboxes (
     id         TEXT PRIMARY KEY,
     reference  TEXT NOT NULL,             -- as the user named it
-    cookie     INTEGER,                   -- NULL while we are making the namespace
+    cookie     INTEGER NOT NULL,
     inode      INTEGER NOT NULL,
     boot_id    TEXT NOT NULL,
     created    INTEGER NOT NULL,          -- we made the namespace
     owns_hosts INTEGER NOT NULL,          -- we made its hosts file
     UNIQUE (boot_id, cookie)
 ) STRICT;
-CREATE UNIQUE INDEX sandboxes_in_the_making ON sandboxes (reference) WHERE cookie IS NULL;
 
 CREATE TABLE endpoints (
     id        TEXT PRIMARY KEY,

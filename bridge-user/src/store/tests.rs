@@ -55,7 +55,7 @@ fn sandbox(byte: u8) -> Sandbox {
     Sandbox {
         id: id(byte),
         reference: "web".parse().unwrap(),
-        cookie: Some(u64::MAX - u64::from(byte)),
+        cookie: u64::MAX - u64::from(byte),
         inode: 7,
         boot_id: "boot".into(),
         created: false,

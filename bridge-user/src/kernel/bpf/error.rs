@@ -1,0 +1,103 @@
+//! What can go wrong with the data plane.
+
+use std::io;
+use std::path::PathBuf;
+
+use aya::EbpfError;
+use aya::maps::MapError;
+use aya::pin::PinError;
+use aya::programs::ProgramError;
+use aya::programs::links::LinkError;
+use bridge_common::LAYOUT_VERSION;
+
+use crate::kernel::netlink::NetlinkError;
+
+/// Why the data plane is not as it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum BpfError {
+    /// There is no bpffs and none can be mounted.
+    #[error("failed to mount a BPF file system on {path}")]
+    Mount {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A file of the bpffs.
+    #[error("failed to {action} {path}")]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The pins were made by a version with other map layouts.
+    #[error(
+        "the pins in {path} have layout version {found}, this bridge-user has {LAYOUT_VERSION}"
+    )]
+    Layout {
+        /// The directory.
+        path: PathBuf,
+        /// Their version.
+        found: u32,
+    },
+    /// The pins belong to another state.
+    #[error("the pins in {path} belong to another state directory")]
+    Owner {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The object does not load.
+    #[error("failed to load the BPF object")]
+    Load(#[source] Box<EbpfError>),
+    /// The object lacks a part.
+    #[error("the BPF object has no {0}")]
+    Missing(&'static str),
+    /// An operation on a map or program.
+    #[error("failed to {action} {object}")]
+    Operation {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        object: String,
+        /// aya's word on it.
+        source: Box<Cause>,
+    },
+    /// The number of CPUs.
+    #[error("failed to read the number of CPUs")]
+    Cpus(#[source] io::Error),
+}
+
+/// What aya says.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// Of a map.
+    #[error(transparent)]
+    Map(#[from] MapError),
+    /// Of a program.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// Of a link.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// Of a pin.
+    #[error(transparent)]
+    Pin(#[from] PinError),
+    /// Of the filters, which we look up ourselves.
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+}
+
+pub(super) fn failed<E: Into<Cause>>(
+    action: &'static str,
+    object: impl ToString,
+) -> impl FnOnce(E) -> BpfError {
+    let object = object.to_string();
+    move |error| BpfError::Operation {
+        action,
+        object,
+        source: Box::new(error.into()),
+    }
+}

@@ -1,0 +1,198 @@
+//! How the program is held to the ingress of a host leg: by a pinned tcx link, or on kernels
+//! before 6.6 by a clsact filter, which stays until the leg goes.
+
+use std::fs;
+use std::mem;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::tc::{
+    NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact,
+};
+use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
+use nix::net::if_::if_nameindex;
+
+use super::BpfError;
+use super::error::failed;
+use super::pins::{ensure_file_absent, file_failed, link_path};
+use crate::kernel::netlink::{self, Netlink, NetlinkError};
+use crate::kernel::probe;
+
+/// Priority of our filter, by which we find it again; before those that tools choose themselves
+/// (from 49152 down, `tcf_auto_prio`, net/sched/cls_api.c, v6.1).
+const PRIORITY: u16 = 0x2f00;
+/// Its handle.
+const HANDLE: TcHandle = TcHandle::new(0, 1);
+
+/// How the program is attached to a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hook {
+    /// A pinned tcx link (Linux 6.6).
+    Tcx,
+    /// A filter at the clsact qdisc (Linux 4.5).
+    Clsact,
+}
+
+impl Hook {
+    /// The word for it in commands.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcx => "tcx",
+            Self::Clsact => "clsact",
+        }
+    }
+}
+
+/// Whether this kernel has tcx links.
+pub(super) fn has_links() -> bool {
+    static TCX: LazyLock<bool> =
+        LazyLock::new(|| !forced_clsact() && probe::kernel_version() >= Some((6, 6)));
+    *TCX
+}
+
+#[cfg(feature = "fault-injection")]
+fn forced_clsact() -> bool {
+    std::env::var("BRIDGE_USER_TEST_HOOK").is_ok_and(|hook| hook == "clsact")
+}
+
+#[cfg(not(feature = "fault-injection"))]
+fn forced_clsact() -> bool {
+    false
+}
+
+pub(super) fn ensure_attached(
+    program: &mut SchedClassifier,
+    endpoint: &str,
+    host_leg: &str,
+) -> Result<Hook, BpfError> {
+    if has_links() {
+        let pin = link_path(endpoint);
+        if pin.exists() && update(program, &pin)? {
+            return Ok(Hook::Tcx);
+        }
+        ensure_file_absent(&pin)?;
+        attach_tcx(program, host_leg, &pin)?;
+        Ok(Hook::Tcx)
+    } else {
+        attach_clsact(program, host_leg)?;
+        Ok(Hook::Clsact)
+    }
+}
+
+/// A link that is not pinned yet ends with us: a crash in between leaves nothing.
+fn attach_tcx(program: &mut SchedClassifier, host_leg: &str, pin: &Path) -> Result<(), BpfError> {
+    let options = TcAttachOptions::TcxOrder(LinkOrder::default());
+    let id = program
+        .attach_with_options(host_leg, TcAttachType::Ingress, options)
+        .map_err(failed("attach the program to", host_leg))?;
+    let link = program
+        .take_link(id)
+        .map_err(failed("take the link of", host_leg))?;
+    let link = FdLink::try_from(link).map_err(failed("take the link of", host_leg))?;
+    link.pin(pin).map_err(failed("pin", pin.display()))?;
+    Ok(())
+}
+
+/// Puts the program behind a pinned link. `false`: the link's device is gone (`ENOLINK`).
+fn update(program: &mut SchedClassifier, pin: &Path) -> Result<bool, BpfError> {
+    let pinned = PinnedLink::from_pin(pin).map_err(failed("open", pin.display()))?;
+    let link = SchedClassifierLink::try_from(FdLink::from(pinned))
+        .map_err(failed("use", pin.display()))?;
+    match program.attach_to_link(link) {
+        Ok(_) => Ok(true),
+        Err(ProgramError::SyscallError(e)) if e.io_error.raw_os_error() == Some(libc::ENOLINK) => {
+            Ok(false)
+        }
+        Err(error) => Err(failed("update", pin.display())(error)),
+    }
+}
+
+/// A filter is made, or the one of ours that is there replaced: in no moment is there none.
+fn attach_clsact(program: &mut SchedClassifier, host_leg: &str) -> Result<(), BpfError> {
+    match qdisc_add_clsact(host_leg) {
+        Err(TcError::NetlinkError(e)) if e.raw_os_error() == Some(libc::EEXIST) => {}
+        added => {
+            added
+                .map_err(ProgramError::from)
+                .map_err(failed("add clsact to", host_leg))?;
+        }
+    }
+    let options = TcAttachOptions::Netlink(NlOptions {
+        priority: PRIORITY,
+        handle: HANDLE,
+        classid: None,
+    });
+    let attached = match program.attach_with_options(host_leg, TcAttachType::Ingress, options) {
+        Err(ProgramError::TcError(TcError::NetlinkError(e)))
+            if e.raw_os_error() == Some(libc::EEXIST) =>
+        {
+            program.attach_to_link(filter(host_leg)?)
+        }
+        attached => attached,
+    };
+    let id = attached.map_err(failed("attach the program to", host_leg))?;
+    // Dropped, it would detach.
+    mem::forget(
+        program
+            .take_link(id)
+            .map_err(failed("take the filter of", host_leg))?,
+    );
+    Ok(())
+}
+
+fn filter(host_leg: &str) -> Result<SchedClassifierLink, BpfError> {
+    let attached =
+        SchedClassifierLink::attached(host_leg, TcAttachType::Ingress, PRIORITY, HANDLE, None);
+    attached.map_err(|e| failed("find", host_leg)(ProgramError::from(TcError::from(e))))
+}
+
+/// Puts the program behind every pinned link, and every filter of ours in this namespace.
+pub(super) fn replace_all(program: &mut SchedClassifier, links: &Path) -> Result<(), BpfError> {
+    if has_links() {
+        for entry in fs::read_dir(links).map_err(file_failed("read", links))? {
+            // A link without its device has nothing to update; it goes with its endpoint.
+            update(program, &entry.map_err(file_failed("read", links))?.path())?;
+        }
+        return Ok(());
+    }
+    let links = if_nameindex().map_err(|e| file_failed("list", Path::new("links"))(e.into()))?;
+    for link in &links {
+        let name = link.name().to_string_lossy();
+        if name.starts_with("bv-") {
+            attach_clsact(program, &name)?;
+        }
+    }
+    Ok(())
+}
+
+/// What holds the program to a host leg.
+pub(super) fn attached(
+    program: &SchedClassifier,
+    host_leg: &str,
+) -> Result<Option<Hook>, BpfError> {
+    if !has_links() {
+        return Ok(has_filter(host_leg)?.then_some(Hook::Clsact));
+    }
+    let own = program
+        .info()
+        .map_err(failed("examine", "the program"))?
+        .id();
+    let (_, programs) = SchedClassifier::query_tcx(host_leg, TcAttachType::Ingress)
+        .map_err(failed("query the programs of", host_leg))?;
+    Ok(programs
+        .iter()
+        .any(|program| program.id() == own)
+        .then_some(Hook::Tcx))
+}
+
+fn has_filter(host_leg: &str) -> Result<bool, BpfError> {
+    let look = || {
+        let mut netlink = Netlink::open()?;
+        let Some(leg) = netlink::link(&mut netlink, host_leg)? else {
+            return Ok(false);
+        };
+        netlink::has_ingress_filter(&mut netlink, leg.index, PRIORITY)
+    };
+    look().map_err(|e: NetlinkError| failed("query the filters of", host_leg)(e))
+}

@@ -1,0 +1,275 @@
+//! What is pinned under /sys/fs/bpf/bridge-user, and how it comes to be there.
+//!
+//! ```text
+//! maps/PORTS  maps/FDB  maps/STATS      made by the first command that needs them
+//! programs/port_ingress
+//! maps/META                             written last: without it the rest is what a crash left
+//! links/ENDPOINT-ID                     one a port, on kernels with tcx
+//! ```
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use aya::maps::{Array, Map, MapData};
+use aya::programs::SchedClassifier;
+use aya::{Ebpf, EbpfLoader};
+use bridge_common::{LAYOUT_VERSION, Meta};
+use nix::fcntl::{Flock, FlockArg};
+use nix::mount::{MsFlags, mount};
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+
+use super::error::failed;
+use super::{BpfError, hook};
+
+/// Where the kernel wants a BPF file system (Documentation/bpf, v6.18: "/sys/fs/bpf").
+const BPFFS: &str = "/sys/fs/bpf";
+const ROOT: &str = "/sys/fs/bpf/bridge-user";
+const PROGRAM: &str = "port_ingress";
+/// `META` is not among them: it is pinned when they all are.
+const MAPS: [&str; 3] = ["PORTS", "FDB", "STATS"];
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("BRIDGE_USER_BPF_OBJECT"));
+
+fn root(part: &str) -> PathBuf {
+    Path::new(ROOT).join(part)
+}
+
+/// FNV-1a hash of the embedded object (draft-eastlake-fnv, 64 bits).
+pub fn object_hash() -> u64 {
+    OBJECT.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// Mounts a BPF file system where there is none.
+fn mount_bpffs() -> Result<(), BpfError> {
+    if is_bpffs() {
+        return Ok(());
+    }
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    let mounted = mount(Some("bpf"), BPFFS, Some("bpf"), flags, Some("mode=0700"));
+    mounted.map_err(|errno| BpfError::Mount {
+        path: BPFFS.into(),
+        source: errno.into(),
+    })
+}
+
+/// Whether a BPF file system is mounted where it should be.
+pub fn is_bpffs() -> bool {
+    statfs(BPFFS).is_ok_and(|fs| fs.filesystem_type() == BPF_FS_MAGIC)
+}
+
+/// Makes the pins be there, of this object. The state's number is `owner`.
+pub(super) fn ensure(owner: u64) -> Result<(), BpfError> {
+    if present(owner)? && is_current()? {
+        return Ok(());
+    }
+    mount_bpffs()?;
+    for part in ["", "maps", "programs", "links"] {
+        let path = root(part);
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        made.map_err(file_failed("create", &path))?;
+    }
+    let _lock = lock()?;
+    // Another command may have done it while we waited.
+    match (present(owner)?, is_current()?) {
+        (true, true) => Ok(()),
+        (true, false) => replace(owner),
+        (false, _) => create(owner),
+    }
+}
+
+/// Whether there are pins, complete, of our layout and our state.
+pub(super) fn present(owner: u64) -> Result<bool, BpfError> {
+    if layout()?.is_none() {
+        return Ok(false);
+    }
+    match meta()? {
+        Some(meta) if meta.owner != owner => Err(BpfError::Owner { path: ROOT.into() }),
+        meta => Ok(meta.is_some()),
+    }
+}
+
+/// Layout version of the pins, where there are any; another than ours is an error.
+pub fn layout() -> Result<Option<u32>, BpfError> {
+    match meta()? {
+        Some(meta) if meta.layout_version != LAYOUT_VERSION => Err(BpfError::Layout {
+            path: ROOT.into(),
+            found: meta.layout_version,
+        }),
+        meta => Ok(meta.map(|meta| meta.layout_version)),
+    }
+}
+
+/// Whether the pinned program is of the embedded object.
+fn is_current() -> Result<bool, BpfError> {
+    let same = meta()?.is_some_and(|meta| meta.object_hash == object_hash());
+    Ok(same && program_path().exists())
+}
+
+/// `None` where nothing is pinned, or not all of it.
+fn meta() -> Result<Option<Meta>, BpfError> {
+    if !root("maps/META").exists() {
+        return Ok(None);
+    }
+    let array = Array::<_, Meta>::try_from(map("META")?).map_err(failed("open", "map META"))?;
+    let meta = array.get(&0, 0).map_err(failed("read", "map META"))?;
+    Ok((meta.layout_version != 0).then_some(meta))
+}
+
+/// Loads and pins everything. What a crash left of an earlier attempt goes first.
+fn create(owner: u64) -> Result<(), BpfError> {
+    for part in ["maps", "programs"] {
+        remove_all(&root(part))?;
+    }
+    let mut loader = EbpfLoader::new();
+    let mut object = loader
+        .btf(None)
+        .load(OBJECT)
+        .map_err(|e| BpfError::Load(Box::new(e)))?;
+    for name in MAPS {
+        let path = root("maps").join(name);
+        let map = object
+            .map(name)
+            .ok_or(BpfError::Missing("map that the loader needs"))?;
+        map.pin(&path).map_err(failed("pin", path.display()))?;
+    }
+    loaded_program(&mut object)?
+        .pin(program_path())
+        .map_err(failed("pin", program_path().display()))?;
+    let mut meta = take_meta(&mut object)?;
+    write_meta(&mut meta, owner)?;
+    let path = root("maps/META");
+    meta.pin(&path).map_err(failed("pin", path.display()))
+}
+
+/// Puts the embedded object's program in the place of the pinned one, at every port, over the
+/// maps that are there. Ports keep forwarding meanwhile.
+fn replace(owner: u64) -> Result<(), BpfError> {
+    let paths: Vec<PathBuf> = MAPS.iter().map(|name| root("maps").join(name)).collect();
+    let mut loader = EbpfLoader::new();
+    loader.btf(None);
+    for (name, path) in MAPS.iter().zip(&paths) {
+        loader.map_pin_path(name, path.as_path());
+    }
+    let mut object = loader
+        .load(OBJECT)
+        .map_err(|e| BpfError::Load(Box::new(e)))?;
+    let program = loaded_program(&mut object)?;
+    let new = program_path().with_extension("new");
+    ensure_file_absent(&new)?;
+    program.pin(&new).map_err(failed("pin", new.display()))?;
+    fs::rename(&new, program_path()).map_err(file_failed("rename", &new))?;
+    hook::replace_all(program, &root("links"))?;
+    let mut pinned = Array::try_from(map("META")?).map_err(failed("open", "map META"))?;
+    write_meta(&mut pinned, owner)
+}
+
+fn loaded_program(object: &mut Ebpf) -> Result<&mut SchedClassifier, BpfError> {
+    let program = object
+        .program_mut(PROGRAM)
+        .ok_or(BpfError::Missing("program port_ingress"))?;
+    let program: &mut SchedClassifier = program.try_into().map_err(failed("use", PROGRAM))?;
+    program.load().map_err(failed("load program", PROGRAM))?;
+    Ok(program)
+}
+
+fn take_meta(object: &mut Ebpf) -> Result<Array<MapData, Meta>, BpfError> {
+    let map = object
+        .take_map("META")
+        .ok_or(BpfError::Missing("map META"))?;
+    map.try_into().map_err(failed("use", "map META"))
+}
+
+fn write_meta(array: &mut Array<MapData, Meta>, owner: u64) -> Result<(), BpfError> {
+    let meta = Meta {
+        layout_version: LAYOUT_VERSION,
+        reserved: 0,
+        object_hash: object_hash(),
+        owner,
+    };
+    array.set(0, meta, 0).map_err(failed("write", "map META"))
+}
+
+pub(super) fn map(name: &str) -> Result<Map, BpfError> {
+    let path = root("maps").join(name);
+    let data = MapData::from_pin(&path).map_err(failed("open", path.display()))?;
+    Map::from_map_data(data).map_err(failed("use", path.display()))
+}
+
+fn program_path() -> PathBuf {
+    root("programs").join(PROGRAM)
+}
+
+pub(super) fn program() -> Result<SchedClassifier, BpfError> {
+    let path = program_path();
+    SchedClassifier::from_pin(&path).map_err(failed("open", path.display()))
+}
+
+pub(super) fn link_path(endpoint: &str) -> PathBuf {
+    root("links").join(endpoint)
+}
+
+pub(super) fn remove_link(endpoint: &str) -> Result<(), BpfError> {
+    ensure_file_absent(&link_path(endpoint))
+}
+
+/// Whether a port of this endpoint has what holds the program to it. A cheap look at names: where
+/// links cannot be pinned, the program's pin has to do.
+pub fn has_pins(endpoint: &str) -> bool {
+    program_path().exists() && (!hook::has_links() || link_path(endpoint).exists())
+}
+
+/// Removes every pin, so that programs, maps and links end.
+pub fn purge() -> Result<(), BpfError> {
+    for part in ["links", "programs", "maps"] {
+        remove_all(&root(part))?;
+        ensure_directory_absent(&root(part))?;
+    }
+    ensure_directory_absent(Path::new(ROOT))
+}
+
+/// Holds the directory against other commands that load.
+fn lock() -> Result<Flock<File>, BpfError> {
+    let path = Path::new(ROOT);
+    let directory = File::open(path).map_err(file_failed("open", path))?;
+    Flock::lock(directory, FlockArg::LockExclusive)
+        .map_err(|(_, errno)| file_failed("lock", path)(errno.into()))
+}
+
+fn remove_all(directory: &Path) -> Result<(), BpfError> {
+    let entries = match fs::read_dir(directory) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(file_failed("read", directory))?,
+    };
+    for entry in entries {
+        ensure_file_absent(&entry.map_err(file_failed("read", directory))?.path())?;
+    }
+    Ok(())
+}
+
+pub(super) fn ensure_file_absent(path: &Path) -> Result<(), BpfError> {
+    absent_is_fine(fs::remove_file(path)).map_err(file_failed("remove", path))
+}
+
+fn ensure_directory_absent(path: &Path) -> Result<(), BpfError> {
+    absent_is_fine(fs::remove_dir(path)).map_err(file_failed("remove", path))
+}
+
+fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+pub(super) fn file_failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BpfError {
+    let path = path.to_owned();
+    move |source| BpfError::File {
+        action,
+        path,
+        source,
+    }
+}

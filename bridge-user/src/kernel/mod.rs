@@ -1,0 +1,10 @@
+//! The kernel's side of every object: one folder for all that talks to it. What depends on this
+//! kernel is learnt and used here only; the layers above plan the same on every machine.
+
+pub mod bpf;
+pub mod netlink;
+pub mod netns;
+pub mod nft;
+pub mod probe;
+mod sys;
+pub mod sysctl;

@@ -1,0 +1,192 @@
+//! rtnetlink(7): the sockets, and in a file each the kernel objects that we keep with them.
+
+mod address;
+mod bridge;
+mod filter;
+mod link;
+mod route;
+mod veth;
+
+use std::io;
+
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
+    NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{Socket, SocketAddr};
+
+pub use address::ensure_address;
+pub use bridge::{
+    BridgeSpec, PortFlags, await_forwarding, ensure_bridge, ensure_port, ensure_static_fdb_entry,
+};
+pub use filter::has_ingress_filter;
+pub use link::{Link, announce, delete_link, existing_link, link, link_at, links, set_up};
+pub use route::{Route, default_route, ensure_default_route, routes};
+pub use veth::{VethSpec, create_veth};
+
+use super::netns::{NetNs, NetNsError};
+
+/// A netlink socket of one namespace.
+#[derive(Debug)]
+pub struct Netlink {
+    socket: Socket,
+    sequence: u32,
+}
+
+/// Why a link, address or route is not as it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum NetlinkError {
+    /// No socket.
+    #[error("failed to open a netlink socket")]
+    Socket(#[source] io::Error),
+    /// The namespace of the socket cannot be entered.
+    #[error(transparent)]
+    NetNs(#[from] NetNsError),
+    /// The kernel refused, or the conversation with it failed.
+    #[error("failed to {action} {object}")]
+    Request {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        object: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A link that has to be there is not.
+    #[error("link {0} is not there")]
+    NoLink(String),
+    /// A link of another kind has the name.
+    #[error("link {name} is not a {kind}")]
+    Kind {
+        /// The link.
+        name: String,
+        /// What it should be.
+        kind: &'static str,
+    },
+    /// The bridge does not forward from the port.
+    #[error("port {0} did not start to forward within {1} ms")]
+    NotForwarding(u32, u128),
+}
+
+impl Netlink {
+    /// A socket in the namespace of this thread.
+    pub fn open() -> Result<Self, NetlinkError> {
+        Self::connect().map_err(NetlinkError::Socket)
+    }
+
+    /// A socket in another namespace; used from here.
+    pub fn open_in(namespace: &NetNs) -> Result<Self, NetlinkError> {
+        namespace
+            .within(Self::connect)
+            .map_err(NetlinkError::Socket)
+    }
+
+    fn connect() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        Ok(Self {
+            socket,
+            sequence: 0,
+        })
+    }
+
+    /// Asks for a change and waits for the kernel's word on it.
+    fn change(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+        self.exchange(message, NLM_F_REQUEST | NLM_F_ACK | flags)
+            .map(drop)
+    }
+
+    /// Asks for one object.
+    fn read(&mut self, message: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
+        self.exchange(message, NLM_F_REQUEST | NLM_F_ACK)
+    }
+
+    /// Asks for all objects. A dump that was cut into by a change is repeated.
+    fn dump(&mut self, message: &RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
+        const ATTEMPTS: usize = 16;
+        for _ in 0..ATTEMPTS {
+            match self.exchange(message.clone(), NLM_F_REQUEST | NLM_F_DUMP) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                answer => return answer,
+            }
+        }
+        Err(io::Error::other(format!(
+            "a dump was interrupted {ATTEMPTS} times"
+        )))
+    }
+
+    fn exchange(
+        &mut self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+    ) -> io::Result<Vec<RouteNetlinkMessage>> {
+        self.sequence += 1;
+        let mut header = NetlinkHeader::default();
+        header.flags = flags;
+        header.sequence_number = self.sequence;
+        let mut request = NetlinkMessage::new(header, NetlinkPayload::from(message));
+        request.finalize();
+        let mut bytes = vec![0; request.buffer_len()];
+        request.serialize(&mut bytes);
+        self.socket.send(&bytes, 0)?;
+        self.receive()
+    }
+
+    /// Collects the answers to the last request, up to its acknowledgement or the dump's end.
+    fn receive(&mut self) -> io::Result<Vec<RouteNetlinkMessage>> {
+        let mut answers = Vec::new();
+        let mut interrupted = false;
+        loop {
+            let (datagram, _) = self.socket.recv_from_full()?;
+            let mut rest = datagram.as_slice();
+            while !rest.is_empty() {
+                let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
+                    .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.to_string()))?;
+                // Messages are aligned to four bytes (NLMSG_ALIGNTO).
+                let length = (message.header.length as usize).next_multiple_of(4);
+                rest = rest.get(length.max(4)..).unwrap_or_default();
+                if message.header.sequence_number != self.sequence {
+                    continue;
+                }
+                interrupted |= message.header.flags & NLM_F_DUMP_INTR != 0;
+                match message.payload {
+                    NetlinkPayload::InnerMessage(answer) => answers.push(answer),
+                    NetlinkPayload::Error(error) if error.code.is_some() => {
+                        return Err(io::Error::from_raw_os_error(-error.raw_code()));
+                    }
+                    NetlinkPayload::Error(_) => return Ok(answers),
+                    NetlinkPayload::Done(_) if interrupted => {
+                        return Err(io::ErrorKind::Interrupted.into());
+                    }
+                    NetlinkPayload::Done(_) => return Ok(answers),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+/// Flags of a request that makes an object which must not be there yet.
+const NEW: u16 = NLM_F_CREATE | NLM_F_EXCL;
+/// Flags of a request that makes an object, or makes the one that is there equal to it.
+const CREATE_OR_REPLACE: u16 = NLM_F_CREATE | NLM_F_REPLACE;
+
+fn failed(action: &'static str, object: impl ToString) -> impl FnOnce(io::Error) -> NetlinkError {
+    let object = object.to_string();
+    move |source| NetlinkError::Request {
+        action,
+        object,
+        source,
+    }
+}
+
+/// `EEXIST` of a request with [`NEW`]: what should be is.
+fn there_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(e) if e.raw_os_error() == Some(libc::EEXIST) => Ok(()),
+        result => result,
+    }
+}
