@@ -1,0 +1,150 @@
+//! The command line: parses, calls `ops`, prints. One file a noun; data goes to stdout, messages
+//! to stderr; exit codes are 0 done, 1 refused or failed, 2 wrong usage.
+
+mod doctor;
+mod net;
+mod output;
+mod system;
+mod template;
+mod view;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::ops::{self, Context};
+
+const DEFAULT_STATE_DIRECTORY: &str = "/var/lib/bridge-user";
+
+/// Container networks on one Linux host, with an eBPF fast path.
+#[derive(Debug, Parser)]
+#[command(
+    name = "bridge-user",
+    disable_version_flag = true,
+    arg_required_else_help = true
+)]
+struct Arguments {
+    /// Directory of the state.
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "BRIDGE_USER_STATE_DIR",
+        default_value = DEFAULT_STATE_DIRECTORY
+    )]
+    state_dir: PathBuf,
+    /// Print the version of the tool, its BPF object and the kernel.
+    #[arg(long, short = 'V')]
+    version: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Manage networks.
+    #[command(visible_alias = "network", subcommand)]
+    Net(net::NetCommand),
+    /// Make two networks and four sandboxes, measure both datapaths, and remove everything.
+    Demo,
+    /// Make the kernel be as the state says: repair, restore, finish what was cut off.
+    Reconcile,
+    /// Remove everything of ours: namespaces that we made, links, pins, firewall table, state.
+    Purge(system::PurgeArguments),
+    /// Check this host's requirements and known dangers.
+    Doctor(doctor::DoctorArguments),
+    /// Print a completion script.
+    Completions(system::CompletionsArguments),
+}
+
+/// Why a command ended without success.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    /// The operation failed.
+    #[error(transparent)]
+    Operation(#[from] ops::Error),
+    /// The template of `--format` cannot be used.
+    #[error(transparent)]
+    Template(#[from] template::TemplateError),
+    /// Standard output cannot be written.
+    #[error("failed to write the output")]
+    Output(#[from] io::Error),
+    /// What a command says itself.
+    #[error("{0}")]
+    Refused(String),
+    /// Everything was said already: only the exit code is left.
+    #[error("failed")]
+    Reported,
+}
+
+/// Runs the command line `arguments`, the program's name first, and gives the exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no errors; clap knows which.
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    // Printed only here: rendering functions take a writer.
+    let mut stdout = io::stdout().lock();
+    match dispatch(&arguments, &mut stdout).and_then(|()| Ok(stdout.flush()?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(CliError::Output(e)) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(CliError::Reported) => ExitCode::FAILURE,
+        Err(error) => {
+            report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Opens the state. What could not be made right then is no reason to refuse the command.
+fn open(state: &Path) -> Result<Context, CliError> {
+    let context = Context::open(state)?;
+    if let Some(error) = context.left_wrong() {
+        let text = ops::chain(error).replace('\n', " ");
+        let _ = writeln!(
+            io::stderr().lock(),
+            "warning: not everything is as it should be: {text}"
+        );
+    }
+    Ok(context)
+}
+
+fn dispatch(arguments: &Arguments, out: &mut impl Write) -> Result<(), CliError> {
+    let state = &arguments.state_dir;
+    if arguments.version {
+        return system::version(out);
+    }
+    match &arguments.command {
+        Some(Command::Net(command)) => net::run(command, state, out),
+        Some(Command::Demo) => Ok(ops::demo(state, out)?),
+        Some(Command::Reconcile) => system::reconcile(state),
+        Some(Command::Purge(purge)) => system::purge(purge, state),
+        Some(Command::Doctor(doctor)) => doctor::run(doctor, out),
+        Some(Command::Completions(shell)) => {
+            system::completions(shell, &mut Arguments::command(), out)
+        }
+        None => Err(CliError::Refused("no command is given, see --help".into())),
+    }
+}
+
+/// One line for the error and its causes, one for the way out.
+fn report(error: &CliError) {
+    let mut stderr = io::stderr().lock();
+    let hint = match error {
+        CliError::Operation(error) => error.hint(),
+        _ => None,
+    };
+    let text = ops::chain(error).replace('\n', " ");
+    let _ = writeln!(stderr, "error: {text}");
+    if let Some(hint) = hint {
+        let _ = writeln!(stderr, "hint: {hint}");
+    }
+}

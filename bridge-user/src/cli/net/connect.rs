@@ -1,0 +1,146 @@
+//! `net connect` and `net disconnect`.
+
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::super::output::to_value;
+use super::super::template::Template;
+use super::super::{CliError, open};
+use crate::model::{
+    Endpoint, EndpointName, InterfaceName, MacAddress, SandboxRef, SandboxRefError,
+};
+use crate::ops::ConnectSpec;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ConnectArguments {
+    /// IPv4 address; else the next free one.
+    #[arg(long, value_name = "IP")]
+    ip: Option<Ipv4Addr>,
+    /// IPv6 address; else the next free one.
+    #[arg(long, value_name = "IP")]
+    ip6: Option<Ipv6Addr>,
+    /// MAC address; else one is made.
+    #[arg(long, value_name = "MAC")]
+    mac_address: Option<MacAddress>,
+    /// Further name on this network; endpoints may share one.
+    #[arg(long, value_name = "NAME")]
+    alias: Vec<EndpointName>,
+    /// Name of the interface in the sandbox; else eth0 or the next free one.
+    #[arg(long, value_name = "NAME")]
+    ifname: Option<InterfaceName>,
+    /// Name of the endpoint; else the sandbox's.
+    #[arg(long, value_name = "NAME")]
+    name: Option<EndpointName>,
+    /// Make the network namespace if it is not there.
+    #[arg(long)]
+    create: bool,
+    /// Print a template filled in with the endpoint, or json.
+    #[arg(long)]
+    format: Option<String>,
+    /// Name or id of the network.
+    network: String,
+    /// A name under /run/netns, an absolute path of a namespace file, or pid:N.
+    sandbox: String,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct DisconnectArguments {
+    /// No error if the sandbox is not connected, or gone.
+    #[arg(long, short)]
+    force: bool,
+    /// Name or id of the network.
+    network: String,
+    /// The sandbox, as it was connected, or the name of its endpoint.
+    sandbox: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct EndpointView {
+    #[serde(rename = "EndpointID")]
+    endpoint_id: String,
+    name: String,
+    interface: String,
+    host_leg: String,
+    mac_address: String,
+    #[serde(rename = "IPv4Address")]
+    ipv4_address: String,
+    #[serde(rename = "IPv6Address")]
+    ipv6_address: String,
+}
+
+impl EndpointView {
+    fn new(endpoint: &Endpoint) -> Self {
+        let address = |ipv6| {
+            let found = endpoint
+                .addresses
+                .iter()
+                .find(|a| a.addr().is_ipv6() == ipv6);
+            found.map(ToString::to_string).unwrap_or_default()
+        };
+        Self {
+            endpoint_id: endpoint.id.to_string(),
+            name: endpoint.name.to_string(),
+            interface: endpoint.interface.to_string(),
+            host_leg: endpoint.host_leg().to_string(),
+            mac_address: endpoint.mac.to_string(),
+            ipv4_address: address(false),
+            ipv6_address: address(true),
+        }
+    }
+}
+
+pub(in crate::cli) fn connect(
+    arguments: &ConnectArguments,
+    state: &Path,
+    out: &mut impl Write,
+) -> Result<(), CliError> {
+    let template = match arguments.format.as_deref() {
+        None => None,
+        Some("json") => Some(Template::parse("{{json .}}")?),
+        Some(text) => Some(Template::parse(text)?),
+    };
+    let mut addresses: Vec<IpAddr> = arguments.ip.into_iter().map(Into::into).collect();
+    addresses.extend(arguments.ip6.map(IpAddr::from));
+    let spec = ConnectSpec {
+        network: arguments.network.clone(),
+        sandbox: sandbox(&arguments.sandbox)?,
+        create: arguments.create,
+        name: arguments.name.clone(),
+        aliases: arguments.alias.clone(),
+        addresses,
+        mac: arguments.mac_address,
+        interface: arguments.ifname.clone(),
+    };
+    let endpoint = open(state)?.connect(&spec)?;
+    if let Some(template) = template {
+        writeln!(
+            out,
+            "{}",
+            template.render(&to_value(&EndpointView::new(&endpoint))?)?
+        )?;
+        return Ok(());
+    }
+    for address in &endpoint.addresses {
+        writeln!(out, "{address}")?;
+    }
+    Ok(())
+}
+
+pub(in crate::cli) fn disconnect(
+    arguments: &DisconnectArguments,
+    state: &Path,
+) -> Result<(), CliError> {
+    let sandbox = sandbox(&arguments.sandbox)?;
+    let mut context = open(state)?;
+    Ok(context.disconnect(&arguments.network, &sandbox, arguments.force)?)
+}
+
+fn sandbox(text: &str) -> Result<SandboxRef, CliError> {
+    text.parse()
+        .map_err(|e: SandboxRefError| CliError::Refused(e.to_string()))
+}

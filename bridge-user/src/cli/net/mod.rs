@@ -1,0 +1,123 @@
+//! `net`: networks, a file a verb.
+
+mod connect;
+mod create;
+mod list;
+mod remove;
+
+use std::io::Write;
+use std::path::Path;
+
+use clap::{Args, Subcommand};
+
+use super::output::to_value;
+use super::template::Template;
+use super::view::NetworkView;
+use super::{CliError, open};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum NetCommand {
+    /// Create a network and print its id.
+    Create(create::CreateArguments),
+    /// List networks.
+    #[command(visible_alias = "list")]
+    Ls(list::ListArguments),
+    /// Print networks in detail, as a JSON array.
+    Inspect(InspectArguments),
+    /// Connect a sandbox to a network and print its addresses.
+    #[command(visible_alias = "attach")]
+    Connect(connect::ConnectArguments),
+    /// Disconnect a sandbox from a network.
+    #[command(visible_alias = "detach")]
+    Disconnect(connect::DisconnectArguments),
+    /// Remove networks.
+    #[command(visible_alias = "remove")]
+    Rm(remove::RemoveArguments),
+    /// Remove all networks without endpoints, the default one apart.
+    Prune(remove::PruneArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InspectArguments {
+    /// Print a template filled in for each network, or json.
+    #[arg(long, short)]
+    format: Option<String>,
+    /// Names, ids or beginnings of ids.
+    #[arg(required = true, value_name = "NETWORK")]
+    networks: Vec<String>,
+}
+
+pub(super) fn run(
+    command: &NetCommand,
+    state: &Path,
+    out: &mut impl Write,
+) -> Result<(), CliError> {
+    match command {
+        NetCommand::Create(arguments) => create::run(arguments, state, out),
+        NetCommand::Ls(arguments) => list::run(arguments, state, out),
+        NetCommand::Inspect(arguments) => inspect(arguments, state, out),
+        NetCommand::Connect(arguments) => connect::connect(arguments, state, out),
+        NetCommand::Disconnect(arguments) => connect::disconnect(arguments, state),
+        NetCommand::Rm(arguments) => remove::remove(arguments, state, out),
+        NetCommand::Prune(arguments) => remove::prune(arguments, state, out),
+    }
+}
+
+/// Prints what is found, then reports what is not, as Docker does.
+fn inspect(
+    arguments: &InspectArguments,
+    state: &Path,
+    out: &mut impl Write,
+) -> Result<(), CliError> {
+    let format = arguments
+        .format
+        .as_deref()
+        .filter(|format| *format != "json");
+    let template = format.map(Template::parse).transpose()?;
+    let mut context = open(state)?;
+    let mut views = Vec::new();
+    let mut failed = Failures::default();
+    for name in &arguments.networks {
+        match context.inspect_network(name) {
+            Ok(details) => views.push(NetworkView::new(&details)),
+            Err(error) => failed.report(&error.into()),
+        }
+    }
+    if let Some(template) = template {
+        for view in &views {
+            writeln!(out, "{}", template.render(&to_value(view)?)?)?;
+        }
+    } else {
+        let text = serde_json::to_string_pretty(&views).map_err(std::io::Error::from)?;
+        writeln!(out, "{text}")?;
+    }
+    failed.into_result()
+}
+
+/// Objects of one command that failed while the others went on: each is reported at once.
+#[derive(Debug, Default)]
+struct Failures(bool);
+
+impl Failures {
+    fn report(&mut self, error: &CliError) {
+        self.0 = true;
+        super::report(error);
+    }
+
+    fn into_result(self) -> Result<(), CliError> {
+        if self.0 {
+            Err(CliError::Reported)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// `KEY=VALUE` of an option or label; a label may stand without a value.
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some(("", _)) => Err(format!("{text:?} has no key: it is KEY=VALUE")),
+        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+        None => Ok((text.to_owned(), String::new())),
+    }
+}

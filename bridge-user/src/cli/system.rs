@@ -1,0 +1,58 @@
+//! Commands about the whole host: version, reconcile, purge, completions.
+
+use std::io::Write;
+use std::path::Path;
+
+use clap::Args;
+use clap_complete::Shell;
+
+use super::CliError;
+use crate::kernel::{bpf, probe};
+use crate::ops::{self, Context};
+
+#[derive(Debug, Args)]
+pub(super) struct PurgeArguments {
+    /// Yes, remove everything.
+    #[arg(long)]
+    yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArguments {
+    /// The shell.
+    shell: Shell,
+}
+
+pub(super) fn version(out: &mut impl Write) -> Result<(), CliError> {
+    writeln!(
+        out,
+        "bridge-user {} (revision {}, BPF object {:016x}, kernel {})",
+        env!("CARGO_PKG_VERSION"),
+        env!("BRIDGE_USER_REVISION"),
+        bpf::object_hash(),
+        probe::kernel_release(),
+    )?;
+    Ok(())
+}
+
+pub(super) fn reconcile(state: &Path) -> Result<(), CliError> {
+    Ok(Context::open(state)?.reconcile()?)
+}
+
+pub(super) fn purge(arguments: &PurgeArguments, state: &Path) -> Result<(), CliError> {
+    if !arguments.yes {
+        return Err(CliError::Refused(
+            "purge removes every network: confirm with --yes".into(),
+        ));
+    }
+    Ok(ops::purge(state)?)
+}
+
+pub(super) fn completions(
+    arguments: &CompletionsArguments,
+    command: &mut clap::Command,
+    out: &mut impl Write,
+) -> Result<(), CliError> {
+    clap_complete::generate(arguments.shell, command, "bridge-user", out);
+    Ok(())
+}

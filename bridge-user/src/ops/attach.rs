@@ -1,0 +1,339 @@
+//! Connecting a sandbox to a network.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::error::{Errors, chain};
+use super::sandbox::HeldSandbox;
+use super::{Context, Error, random_bytes, random_id};
+use crate::fault;
+use crate::ipam;
+use crate::kernel::bpf::MAX_PORTS;
+use crate::kernel::netlink::{self, Netlink};
+use crate::model::{
+    BUILTIN_BRIDGE, Endpoint, EndpointName, Id, InterfaceName, MacAddress, Network, Pool, Sandbox,
+    SandboxRef, State,
+};
+use crate::store::Rows;
+
+/// Ports of a Linux bridge: `BR_MAX_PORTS` less the number 0 (net/bridge/br_private.h, v6.18).
+const BRIDGE_PORTS_MAX: usize = 1023;
+
+/// An endpoint as a user asks for it.
+#[derive(Debug, Clone)]
+pub struct ConnectSpec {
+    /// Name, id or beginning of the id of the network.
+    pub network: String,
+    /// The sandbox.
+    pub sandbox: SandboxRef,
+    /// Make the sandbox's namespace if it is not there.
+    pub create: bool,
+    /// Its name, else the sandbox's.
+    pub name: Option<EndpointName>,
+    /// Other names.
+    pub aliases: Vec<EndpointName>,
+    /// Fixed addresses, at most one a family.
+    pub addresses: Vec<IpAddr>,
+    /// Fixed MAC address.
+    pub mac: Option<MacAddress>,
+    /// Name of the container leg, else the next free one.
+    pub interface: Option<InterfaceName>,
+}
+
+impl ConnectSpec {
+    /// An endpoint with everything left to be chosen.
+    pub fn new(network: &str, sandbox: SandboxRef) -> Self {
+        Self {
+            network: network.into(),
+            sandbox,
+            create: false,
+            name: None,
+            aliases: Vec::new(),
+            addresses: Vec::new(),
+            mac: None,
+            interface: None,
+        }
+    }
+}
+
+impl Context {
+    /// Connects a sandbox to a network.
+    pub fn connect(&mut self, spec: &ConnectSpec) -> Result<Endpoint, Error> {
+        let network = self.network_for_connect(spec)?;
+        let held = self.hold_sandbox(&spec.sandbox, spec.create)?;
+        let joined = self.join(&network, &held, spec);
+        match joined {
+            Ok(endpoint) => Ok(endpoint),
+            Err(cause) => match self.release_sandbox(&held.sandbox.id) {
+                Ok(()) => Err(cause),
+                Err(cleanup) => Err(undone(cause, &cleanup)),
+            },
+        }
+    }
+
+    fn network_for_connect(&mut self, spec: &ConnectSpec) -> Result<Network, Error> {
+        let refuse = |network, reason| Error::NotConnectable {
+            sandbox: spec.sandbox.to_string(),
+            network,
+            reason,
+        };
+        match spec.network.as_str() {
+            BUILTIN_BRIDGE => self.default_network(),
+            "host" => Err(refuse("host", "a namespace is not the host's")),
+            "none" => Err(refuse("none", "it has no endpoints")),
+            text => self
+                .find_network(text)?
+                .ok_or_else(|| Error::NetworkNotFound(text.to_owned())),
+        }
+    }
+
+    fn join(
+        &mut self,
+        network: &Network,
+        held: &HeldSandbox,
+        spec: &ConnectSpec,
+    ) -> Result<Endpoint, Error> {
+        let mut inside = Netlink::open_in(&held.namespace)?;
+        let interfaces = netlink::links(&mut inside)?
+            .into_iter()
+            .map(|link| link.name)
+            .collect();
+        let plan = Plan {
+            id: random_id()?,
+            random: random_bytes()?,
+            network: &network.id,
+            sandbox: &held.sandbox,
+            interfaces,
+            spec,
+        };
+        let endpoint = self.store.write(|rows| plan.insert(rows))?;
+        fault::step();
+        let joined = self
+            .ensure_endpoint(network, &endpoint, &held.namespace)
+            .and_then(|()| {
+                fault::step();
+                self.refresh_names(&network.id)?;
+                fault::step();
+                Ok(self
+                    .store
+                    .write(|rows| rows.set_endpoint_state(&endpoint.id, State::Ready))?)
+            });
+        match joined {
+            Ok(()) => Ok(Endpoint {
+                state: State::Ready,
+                ..endpoint
+            }),
+            Err(cause) => match self.remove_endpoint(network, &endpoint.id) {
+                Ok(()) => Err(cause),
+                Err(cleanup) => Err(undone(cause, &cleanup)),
+            },
+        }
+    }
+
+    /// Removes an endpoint, row and all; the row goes last, so that whoever comes after a crash
+    /// knows what is left to do. The caller holds the sandbox.
+    pub(super) fn remove_endpoint(&mut self, network: &Network, id: &Id) -> Result<(), Error> {
+        let endpoint = self.store.write(|rows| -> Result<_, Error> {
+            rows.set_endpoint_state(id, State::Deleting)?;
+            Ok(rows.endpoint(id)?)
+        })?;
+        let Some(endpoint) = endpoint else {
+            return Ok(());
+        };
+        fault::step();
+        let mut errors = Errors::default();
+        errors.note(self.ensure_endpoint_absent(network, &endpoint));
+        fault::step();
+        errors.note(self.hand_over_default_routes(&endpoint.sandbox));
+        fault::step();
+        errors.note(self.refresh_names(&network.id));
+        errors.into_result()?;
+        fault::step();
+        Ok(self.store.write(|rows| rows.delete_endpoint(id))?)
+    }
+}
+
+fn undone(cause: Error, cleanup: &Error) -> Error {
+    Error::Undo {
+        cause: Box::new(cause),
+        cleanup: chain(cleanup),
+    }
+}
+
+/// What is decided before the transaction.
+struct Plan<'a> {
+    id: Id,
+    random: [u8; 3],
+    network: &'a Id,
+    sandbox: &'a Sandbox,
+    /// Names of the interfaces in the sandbox.
+    interfaces: BTreeSet<String>,
+    spec: &'a ConnectSpec,
+}
+
+impl Plan<'_> {
+    fn insert(&self, rows: Rows<'_>) -> Result<Endpoint, Error> {
+        let network = rows
+            .network(self.network)?
+            .filter(|network| network.state == State::Ready)
+            .ok_or_else(|| Error::NetworkNotFound(self.spec.network.clone()))?;
+        let others = rows.endpoints_of_network(&network.id)?;
+        let name = self.name(&network, &others)?;
+        if others.len() >= BRIDGE_PORTS_MAX {
+            return Err(Error::NetworkFull(network.name.to_string()));
+        }
+        let slot = rows.free_slot(MAX_PORTS - 1)?;
+        let endpoint = Endpoint {
+            id: self.id.clone(),
+            network: network.id.clone(),
+            sandbox: self.sandbox.id.clone(),
+            name,
+            aliases: self.spec.aliases.clone(),
+            state: State::Creating,
+            slot,
+            mac: self.mac(&network, &others, slot)?,
+            interface: self.interface(rows, &network)?,
+            ifindex: None,
+            addresses: self.addresses(rows, &network, &others)?,
+        };
+        rows.insert_endpoint(&endpoint)?;
+        Ok(endpoint)
+    }
+
+    fn name(&self, network: &Network, others: &[Endpoint]) -> Result<EndpointName, Error> {
+        let sandbox = || self.spec.sandbox.to_string();
+        if others.iter().any(|other| other.sandbox == self.sandbox.id) {
+            let network = network.name.to_string();
+            return Err(Error::AlreadyConnected {
+                sandbox: sandbox(),
+                network,
+            });
+        }
+        let name = match &self.spec.name {
+            Some(name) => name.clone(),
+            None => self
+                .spec
+                .sandbox
+                .default_endpoint_name()
+                .ok_or_else(|| Error::NoName(sandbox()))?,
+        };
+        if others.iter().any(|other| other.name == name) {
+            let network = network.name.to_string();
+            return Err(Error::NameTaken {
+                name: name.to_string(),
+                network,
+            });
+        }
+        Ok(name)
+    }
+
+    fn mac(&self, network: &Network, others: &[Endpoint], slot: u16) -> Result<MacAddress, Error> {
+        let mac = self
+            .spec
+            .mac
+            .unwrap_or_else(|| MacAddress::assigned(self.random, slot));
+        if mac == network.bridge_mac || others.iter().any(|other| other.mac == mac) {
+            return Err(Error::MacTaken {
+                mac,
+                network: network.name.to_string(),
+            });
+        }
+        Ok(mac)
+    }
+
+    fn interface(&self, rows: Rows<'_>, network: &Network) -> Result<InterfaceName, Error> {
+        let mut taken = self.interfaces.clone();
+        let own = rows.endpoints_in_sandbox(&self.sandbox.id)?;
+        taken.extend(own.iter().map(|endpoint| endpoint.interface.to_string()));
+        if let Some(interface) = &self.spec.interface {
+            if taken.contains(interface.as_str()) {
+                return Err(Error::InterfaceTaken {
+                    interface: interface.to_string(),
+                    sandbox: self.spec.sandbox.to_string(),
+                });
+            }
+            return Ok(interface.clone());
+        }
+        let prefix = &network.options.interface_prefix;
+        let free = (0..=taken.len())
+            .map(|n| format!("{prefix}{n}"))
+            .find(|n| !taken.contains(n));
+        Ok(free
+            .expect("one more name than there are taken ones")
+            .parse()?)
+    }
+
+    fn addresses(
+        &self,
+        rows: Rows<'_>,
+        network: &Network,
+        others: &[Endpoint],
+    ) -> Result<Vec<IpNet>, Error> {
+        for &address in &self.spec.addresses {
+            let Some(pool) = network.pool_of(address) else {
+                return Err(Error::AddressOutside {
+                    address,
+                    network: network.name.to_string(),
+                });
+            };
+            pool.check_endpoint_address(address)?;
+        }
+        let leases = rows.leases(&network.id)?;
+        let mut addresses = Vec::new();
+        for pool in &network.pools {
+            let fixed = self
+                .spec
+                .addresses
+                .iter()
+                .find(|a| pool.subnet().contains(*a));
+            let address = if let Some(&address) = fixed {
+                check_untaken(network, pool, others, address)?;
+                address
+            } else {
+                let mut taken = leases.clone();
+                taken.insert(pool.gateway());
+                taken.extend(pool.aux_addresses().values());
+                let ipv6 = pool.subnet().addr().is_ipv6();
+                let last = rows.last_address(&network.id, ipv6)?;
+                let next = ipam::next_address(pool, &taken, last);
+                let address = next.ok_or_else(|| Error::NoAddressLeft {
+                    range: pool.ip_range().unwrap_or(pool.subnet()),
+                    network: network.name.to_string(),
+                })?;
+                rows.set_last_address(&network.id, address)?;
+                address
+            };
+            addresses.push(pool.cidr(address));
+        }
+        Ok(addresses)
+    }
+}
+
+fn check_untaken(
+    network: &Network,
+    pool: &Pool,
+    others: &[Endpoint],
+    address: IpAddr,
+) -> Result<(), Error> {
+    let by = if address == pool.gateway() {
+        Some("the gateway".to_owned())
+    } else if let Some((name, _)) = pool.aux_addresses().iter().find(|(_, a)| **a == address) {
+        Some(format!("aux-address {name}"))
+    } else {
+        let has = |other: &&Endpoint| other.addresses.iter().any(|a| a.addr() == address);
+        others
+            .iter()
+            .find(has)
+            .map(|other| format!("endpoint {}", other.name))
+    };
+    match by {
+        Some(by) => Err(Error::AddressTaken {
+            address,
+            network: network.name.to_string(),
+            by,
+        }),
+        None => Ok(()),
+    }
+}

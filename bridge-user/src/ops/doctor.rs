@@ -1,0 +1,358 @@
+//! What this host has to have, and what on it would get in our way: each with what to do.
+//!
+//! Looks only, needs no privilege, and goes on whatever it finds.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::error::chain;
+use crate::kernel::{bpf, probe, sysctl};
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// As it should be.
+    Ok,
+    /// Works, but not as well as it could, or not for everybody.
+    Warning,
+    /// Commands will fail.
+    Failure,
+}
+
+impl Status {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Failure => "failure",
+        }
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What was looked at.
+    pub check: &'static str,
+    /// How it is.
+    pub status: Status,
+    /// What was seen.
+    pub detail: String,
+    /// What to do, unless all is well.
+    pub advice: Option<String>,
+}
+
+impl Finding {
+    fn ok(check: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            check,
+            status: Status::Ok,
+            detail: detail.into(),
+            advice: None,
+        }
+    }
+
+    fn bad(
+        check: &'static str,
+        status: Status,
+        detail: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        Self {
+            check,
+            status,
+            detail: detail.into(),
+            advice: Some(advice.into()),
+        }
+    }
+}
+
+/// Looks at everything.
+pub fn doctor() -> Vec<Finding> {
+    let mut findings = vec![privileges(), kernel(), bpffs(), pins(), jit()];
+    findings.extend(tools());
+    findings.extend(forwarding());
+    findings.push(br_netfilter());
+    findings.extend(foreign_chains());
+    findings.extend(legacy_iptables());
+    findings
+}
+
+fn privileges() -> Finding {
+    const CHECK: &str = "privileges";
+    let missing = probe::missing_capabilities();
+    if missing.is_empty() {
+        return Finding::ok(CHECK, "all there");
+    }
+    Finding::bad(
+        CHECK,
+        Status::Failure,
+        format!("missing: {}", missing.join(", ")),
+        "run as root",
+    )
+}
+
+fn kernel() -> Finding {
+    const CHECK: &str = "kernel";
+    let release = probe::kernel_release();
+    match probe::kernel_version() {
+        Some(version) if version < probe::KERNEL_MIN => {
+            let (major, minor) = probe::KERNEL_MIN;
+            let advice = format!("use kernel {major}.{minor} or newer");
+            Finding::bad(CHECK, Status::Failure, release, advice)
+        }
+        Some(version) if version < (6, 6) => Finding::ok(
+            CHECK,
+            format!("{release}, without tcx: programs are attached by clsact"),
+        ),
+        _ => Finding::ok(CHECK, format!("{release}, with tcx")),
+    }
+}
+
+fn bpffs() -> Finding {
+    const CHECK: &str = "bpffs";
+    if bpf::is_bpffs() {
+        return Finding::ok(CHECK, "mounted on /sys/fs/bpf");
+    }
+    let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    if known
+        .lines()
+        .any(|line| line.split_whitespace().last() == Some("bpf"))
+    {
+        return Finding::ok(
+            CHECK,
+            "not mounted yet: the first network's first endpoint does it",
+        );
+    }
+    let advice = "use a kernel with CONFIG_BPF_SYSCALL";
+    Finding::bad(
+        CHECK,
+        Status::Failure,
+        "the kernel has no BPF file system",
+        advice,
+    )
+}
+
+fn pins() -> Finding {
+    const CHECK: &str = "pins";
+    match bpf::layout() {
+        Ok(None) => Finding::ok(CHECK, "none yet"),
+        Ok(Some(version)) => Finding::ok(CHECK, format!("layout version {version}")),
+        Err(error) => {
+            let advice = "bridge-user purge --yes removes them, and every network";
+            Finding::bad(CHECK, Status::Failure, chain(&error), advice)
+        }
+    }
+}
+
+fn jit() -> Finding {
+    const CHECK: &str = "BPF JIT";
+    match read("net/core/bpf_jit_enable").as_deref() {
+        Some("0") => {
+            let advice = "sysctl -w net.core.bpf_jit_enable=1";
+            Finding::bad(
+                CHECK,
+                Status::Warning,
+                "off: programs are interpreted, slowly",
+                advice,
+            )
+        }
+        _ => Finding::ok(CHECK, "on"),
+    }
+}
+
+fn tools() -> Vec<Finding> {
+    // What for, and how bad it is without.
+    const TOOLS: [(&str, &str, &str, Status); 4] = [
+        ("nft", "nftables", "keeps networks apart", Status::Failure),
+        (
+            "ip",
+            "iproute2",
+            "runs commands in namespaces",
+            Status::Warning,
+        ),
+        (
+            "ping",
+            "iputils-ping",
+            "is used by the demo",
+            Status::Warning,
+        ),
+        ("bpftool", "bpftool", "shows the maps", Status::Warning),
+    ];
+    let finding = |(tool, package, what, status): (&'static str, &str, &str, Status)| {
+        if let Some(path) = which(tool) {
+            return Finding::ok(tool, path.display().to_string());
+        }
+        let detail = format!("not found; it {what}");
+        Finding::bad(
+            tool,
+            status,
+            detail,
+            format!("apt-get install {package}, or its like"),
+        )
+    };
+    TOOLS.map(finding).into()
+}
+
+fn which(tool: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .map(|directory| directory.join(tool))
+        .find(|file| file.is_file())
+}
+
+fn forwarding() -> Vec<Finding> {
+    let one = |check, key: &str, advice: &str| match read(key).as_deref() {
+        Some("0") => {
+            let detail = "off: endpoints reach each other and the host, but nothing beyond";
+            Some(Finding::bad(check, Status::Warning, detail, advice))
+        }
+        Some(_) => Some(Finding::ok(check, "on")),
+        None => None,
+    };
+    let mut findings = Vec::new();
+    findings.extend(one(
+        "ip_forward",
+        "net/ipv4/ip_forward",
+        "sysctl -w net.ipv4.ip_forward=1",
+    ));
+    if sysctl::ipv6_available() {
+        let advice = "sysctl -w net.ipv6.conf.all.forwarding=1";
+        findings.extend(one(
+            "IPv6 forwarding",
+            "net/ipv6/conf/all/forwarding",
+            advice,
+        ));
+    } else {
+        findings.push(Finding::ok(
+            "IPv6",
+            "the kernel has none: networks are IPv4 only",
+        ));
+    }
+    findings
+}
+
+fn br_netfilter() -> Finding {
+    const CHECK: &str = "br_netfilter";
+    let keys = ["iptables", "ip6tables", "arptables"].map(|t| format!("bridge-nf-call-{t}"));
+    let value = |key: &String| read(&format!("net/bridge/{key}"));
+    let on: Vec<&str> = keys
+        .iter()
+        .filter(|key| value(key).is_some_and(|value| value != "0"))
+        .map(String::as_str)
+        .collect();
+    if on.is_empty() {
+        return Finding::ok(CHECK, "bridged frames do not pass the host's firewall");
+    }
+    let set: Vec<String> = on.iter().map(|key| format!("net.bridge.{key}=0")).collect();
+    Finding::bad(
+        CHECK,
+        Status::Warning,
+        format!(
+            "{} on: the slow path passes the host's firewall",
+            on.join(", ")
+        ),
+        format!(
+            "unless another engine needs it: sysctl -w {}",
+            set.join(" ")
+        ),
+    )
+}
+
+/// Chains of others that drop what they do not know. Ours accepts within a network, but a packet
+/// has to get past everybody's chain.
+fn foreign_chains() -> Vec<Finding> {
+    const CHECK: &str = "firewall";
+    let Some(ruleset) = json_of(Command::new("nft").args(["-j", "list", "chains"])) else {
+        let advice = "run as root, with nft installed";
+        return vec![Finding::bad(
+            CHECK,
+            Status::Warning,
+            "cannot be read",
+            advice,
+        )];
+    };
+    let chains = ruleset["nftables"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|o| &o["chain"]);
+    let findings: Vec<Finding> = chains
+        .filter(|chain| chain["table"] != "bridge_user" && chain["policy"] == "drop")
+        .filter_map(|chain| {
+            let text = |key: &str| chain[key].as_str().unwrap_or("?").to_owned();
+            let what = match chain["hook"].as_str()? {
+                "forward" => "what is routed to and from endpoints",
+                "input" => "what endpoints send to the host",
+                "output" => "what the host sends to endpoints",
+                _ => return None,
+            };
+            let (family, table, name) = (text("family"), text("table"), text("name"));
+            Some(Finding::bad(
+                CHECK,
+                Status::Warning,
+                format!("chain {family} {table} {name} drops {what} unless a rule accepts it"),
+                accept_command(&family, &table, &name, &text("hook")),
+            ))
+        })
+        .collect();
+    if findings.is_empty() {
+        return vec![Finding::ok(CHECK, "no chain of others drops by policy")];
+    }
+    findings
+}
+
+/// Our own table still decides between our networks: accepting here opens nothing there.
+fn accept_command(family: &str, table: &str, chain: &str, hook: &str) -> String {
+    let sides: &[&str] = match hook {
+        "forward" => &["iifname", "oifname"],
+        "output" => &["oifname"],
+        _ => &["iifname"],
+    };
+    let rule =
+        |side: &&str| format!("nft insert rule {family} {table} {chain} {side} '\"bu*\"' accept");
+    sides.iter().map(rule).collect::<Vec<_>>().join("; ")
+}
+
+fn legacy_iptables() -> Vec<Finding> {
+    let commands = [("ip", "iptables-legacy"), ("ip6", "ip6tables-legacy")];
+    let dropping = commands.iter().filter(|(family, command)| {
+        let names = format!("/proc/net/{family}_tables_names");
+        let loaded = fs::read_to_string(names).is_ok_and(|n| n.lines().any(|l| l == "filter"));
+        let rules = || Command::new(command).args(["-S", "FORWARD"]).output().ok();
+        loaded
+            && rules().is_some_and(|output| {
+                String::from_utf8_lossy(&output.stdout).contains("-P FORWARD DROP")
+            })
+    });
+    dropping
+        .map(|(_, command)| {
+            Finding::bad(
+                "legacy iptables",
+                Status::Warning,
+                format!("{command}: chain FORWARD drops what no rule accepts"),
+                format!(
+                    "{command} -I FORWARD -i bu+ -j ACCEPT; {command} -I FORWARD -o bu+ -j ACCEPT"
+                ),
+            )
+        })
+        .collect()
+}
+
+fn read(key: &str) -> Option<String> {
+    let path = Path::new("/proc/sys").join(key);
+    Some(fs::read_to_string(path).ok()?.trim().to_owned())
+}
+
+fn json_of(command: &mut Command) -> Option<Value> {
+    let output = command
+        .output()
+        .ok()
+        .filter(|output| output.status.success())?;
+    serde_json::from_slice(&output.stdout).ok()
+}

@@ -1,0 +1,206 @@
+//! An endpoint's kernel side: its veth pair, bridge port, program, FDB entries and addresses.
+//!
+//! No port is ever unchecked, and none a black hole:
+//!
+//! ```text
+//! attach:  PORTS entry -> program -> master, port flags -> legs up -> FDB entry -> announcement
+//! detach:  FDB entry -> veth pair -> link pin -> PORTS entry
+//! ```
+
+use super::error::Errors;
+use super::{Context, Error};
+use crate::fault;
+use crate::kernel::bpf::Port;
+use crate::kernel::netlink::{self, Link, Netlink, NetlinkError, PortFlags, VethSpec};
+use crate::kernel::netns::NetNs;
+use crate::kernel::sysctl;
+use crate::model::{Datapath, Endpoint, Id, Network};
+
+impl Context {
+    /// Makes the kernel be as the row says. The caller holds the sandbox.
+    pub(super) fn ensure_endpoint(
+        &mut self,
+        network: &Network,
+        endpoint: &Endpoint,
+        namespace: &NetNs,
+    ) -> Result<(), Error> {
+        let mut inside = Netlink::open_in(namespace)?;
+        let (host_leg, leg) = self.ensure_veth(network, endpoint, namespace, &mut inside)?;
+        self.note_host_leg(endpoint, host_leg.index)?;
+        let ipv6 = endpoint.address(true).is_some();
+        sysctl::prepare_container_leg(namespace, &leg.name, ipv6)?;
+        for address in &endpoint.addresses {
+            netlink::ensure_address(&mut inside, leg.index, *address)?;
+            fault::step();
+        }
+        self.ensure_port(network, endpoint, host_leg.index)?;
+        netlink::set_up(&mut inside, leg.index)?;
+        fault::step();
+        self.ensure_default_routes(&endpoint.sandbox, &mut inside)?;
+        fault::step();
+        netlink::await_forwarding(&mut self.netlink, host_leg.index)?;
+        let mac = endpoint.mac.bytes();
+        self.data_plane()?
+            .ensure_fdb_entry(network.number, mac, host_leg.index)?;
+        if !leg.up {
+            fault::step();
+            netlink::announce(&mut inside, leg.index, mac)?;
+        }
+        Ok(())
+    }
+
+    /// The pair, made in one request, so that there is never half of one; gives both legs. A
+    /// container leg under another name is still the endpoint's; one that was moved into another
+    /// namespace is not, and the pair is made anew.
+    fn ensure_veth(
+        &mut self,
+        network: &Network,
+        endpoint: &Endpoint,
+        namespace: &NetNs,
+        inside: &mut Netlink,
+    ) -> Result<(Link, Link), Error> {
+        let name = endpoint.host_leg();
+        if let Some(host_leg) = netlink::link(&mut self.netlink, name.as_str())? {
+            if let Some(leg) = container_leg(inside, &host_leg)? {
+                return Ok((host_leg, leg));
+            }
+            netlink::delete_link(&mut self.netlink, name.as_str())?;
+            fault::step();
+        }
+        netlink::create_veth(
+            &mut self.netlink,
+            &VethSpec {
+                host_leg: name.as_str(),
+                container_leg: endpoint.interface.as_str(),
+                mac: endpoint.mac.bytes(),
+                mtu: network.options.mtu,
+                netns: namespace,
+            },
+        )?;
+        fault::step();
+        Ok((
+            netlink::existing_link(&mut self.netlink, name.as_str())?,
+            netlink::existing_link(inside, endpoint.interface.as_str())?,
+        ))
+    }
+
+    /// Writes down the host leg's index. Another one than before means that the pair was made
+    /// anew: what the maps hold of the old one is void.
+    fn note_host_leg(&mut self, endpoint: &Endpoint, ifindex: u32) -> Result<(), Error> {
+        if endpoint.ifindex == Some(ifindex) {
+            return Ok(());
+        }
+        if let Some(old) = endpoint.ifindex {
+            self.data_plane()?.ensure_port_absent(old)?;
+        }
+        self.data_plane()?.reset_counters(endpoint.slot)?;
+        self.store
+            .write(|rows| rows.set_ifindex(&endpoint.id, ifindex))?;
+        fault::step();
+        Ok(())
+    }
+
+    fn ensure_port(
+        &mut self,
+        network: &Network,
+        endpoint: &Endpoint,
+        ifindex: u32,
+    ) -> Result<(), Error> {
+        let host_leg = endpoint.host_leg();
+        let bridge = netlink::existing_link(&mut self.netlink, network.bridge.as_str())?;
+        let port = Port {
+            network: network.number,
+            slot: endpoint.slot,
+            icc: network.options.icc,
+            redirect: network.datapath == Datapath::Tc,
+        };
+        let data_plane = self.data_plane()?;
+        data_plane.ensure_port(ifindex, &port)?;
+        fault::step();
+        data_plane.ensure_attached(endpoint.id.as_str(), host_leg.as_str())?;
+        fault::step();
+        let flags = PortFlags {
+            isolated: !network.options.icc,
+        };
+        netlink::ensure_port(&mut self.netlink, ifindex, bridge.index, flags)?;
+        fault::step();
+        netlink::set_up(&mut self.netlink, ifindex)?;
+        fault::step();
+        netlink::ensure_static_fdb_entry(&mut self.netlink, ifindex, endpoint.mac.bytes())?;
+        fault::step();
+        Ok(())
+    }
+
+    /// Makes the endpoint gone from the kernel. Goes on after an error.
+    pub(super) fn ensure_endpoint_absent(
+        &mut self,
+        network: &Network,
+        endpoint: &Endpoint,
+    ) -> Result<(), Error> {
+        let mut errors = Errors::default();
+        let host_leg = endpoint.host_leg();
+        if let Some(data_plane) = errors.note(self.data_plane()) {
+            let mac = endpoint.mac.bytes();
+            errors.note(data_plane.ensure_fdb_entry_absent(network.number, mac));
+            fault::step();
+        }
+        errors.note(netlink::delete_link(&mut self.netlink, host_leg.as_str()));
+        fault::step();
+        if let Some(data_plane) = errors.note(self.data_plane()) {
+            errors.note(data_plane.ensure_detached(endpoint.id.as_str()));
+            fault::step();
+            if let Some(ifindex) = endpoint.ifindex {
+                errors.note(data_plane.ensure_port_absent(ifindex));
+            }
+        }
+        errors.into_result()
+    }
+
+    /// Each family's default route goes by the oldest endpoint that leads outside, unless the
+    /// namespace has a default route already.
+    pub(super) fn ensure_default_routes(
+        &mut self,
+        sandbox: &Id,
+        inside: &mut Netlink,
+    ) -> Result<(), Error> {
+        let endpoints = self.store.rows().endpoints_in_sandbox(sandbox)?;
+        for ipv6 in [false, true] {
+            if netlink::default_route(inside, ipv6)?.is_some() {
+                continue;
+            }
+            for endpoint in &endpoints {
+                let Some(network) = self.store.rows().network(&endpoint.network)? else {
+                    continue;
+                };
+                let gateway = endpoint.address(ipv6).and_then(|a| network.pool_of(a));
+                let leg = self.leg_of(endpoint, inside)?.filter(|leg| leg.up);
+                if let (false, Some(pool), Some(leg)) = (network.internal, gateway, leg) {
+                    netlink::ensure_default_route(inside, leg.index, pool.gateway())?;
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn leg_of(
+        &mut self,
+        endpoint: &Endpoint,
+        inside: &mut Netlink,
+    ) -> Result<Option<Link>, NetlinkError> {
+        match netlink::link(&mut self.netlink, endpoint.host_leg().as_str())? {
+            Some(host_leg) => container_leg(inside, &host_leg),
+            None => Ok(None),
+        }
+    }
+}
+
+/// The leg in the sandbox, by what the two legs say of each other: its name is the sandbox's to
+/// change.
+fn container_leg(inside: &mut Netlink, host_leg: &Link) -> Result<Option<Link>, NetlinkError> {
+    let Some(index) = host_leg.peer else {
+        return Ok(None);
+    };
+    let leg = netlink::link_at(inside, index)?;
+    Ok(leg.filter(|leg| leg.kind.as_deref() == Some("veth") && leg.peer == Some(host_leg.index)))
+}

@@ -1,0 +1,145 @@
+//! Reading: networks and their endpoints, for lists and details.
+
+use std::time::SystemTime;
+
+use super::{Context, Error};
+use crate::kernel::bpf::{Counters, DataPlane, Hook};
+use crate::model::{BUILTIN_BRIDGE, Driver, Endpoint, Id, Network, Sandbox};
+
+/// A network as lists show it. The default network is listed before it is made.
+#[derive(Debug, Clone)]
+pub struct NetworkSummary {
+    /// Its id.
+    pub id: Id,
+    /// Its name.
+    pub name: String,
+    /// Its driver.
+    pub driver: Driver,
+    /// Its row, for a bridge network that exists.
+    pub network: Option<Network>,
+}
+
+/// A network with its endpoints.
+#[derive(Debug, Clone)]
+pub struct NetworkDetails {
+    /// The network as lists show it.
+    pub summary: NetworkSummary,
+    /// Its endpoints and their sandboxes.
+    pub endpoints: Vec<SandboxEndpoint>,
+    /// The hook that the program is attached to at its ports; `None` without ports.
+    pub attached: Option<Hook>,
+}
+
+/// An endpoint and the sandbox that it is in.
+#[derive(Debug, Clone)]
+pub struct SandboxEndpoint {
+    /// The endpoint.
+    pub endpoint: Endpoint,
+    /// Its sandbox.
+    pub sandbox: Sandbox,
+}
+
+impl NetworkSummary {
+    /// The built-in networks, in the order of their making.
+    const BUILTINS: [(&str, Driver); 3] = [
+        (BUILTIN_BRIDGE, Driver::Bridge),
+        ("host", Driver::Host),
+        ("none", Driver::None),
+    ];
+
+    /// Whether the network is one of the three that are always there.
+    pub fn is_builtin(&self) -> bool {
+        Self::BUILTINS.iter().any(|(name, _)| *name == self.name)
+    }
+
+    /// When it was created.
+    pub fn created(&self) -> Option<SystemTime> {
+        self.network.as_ref().map(|network| network.created)
+    }
+}
+
+impl From<Network> for NetworkSummary {
+    fn from(network: Network) -> Self {
+        Self {
+            id: network.id.clone(),
+            name: network.name.to_string(),
+            driver: Driver::Bridge,
+            network: Some(network),
+        }
+    }
+}
+
+impl Context {
+    /// Every network, the built-in ones too.
+    pub fn list_networks(&self) -> Result<Vec<NetworkSummary>, Error> {
+        let networks = self.store.rows().networks()?;
+        let mut list: Vec<NetworkSummary> = networks.into_iter().map(Into::into).collect();
+        for (name, driver) in NetworkSummary::BUILTINS {
+            if !list.iter().any(|network| network.name == name) {
+                let id = self.store.rows().builtin_id(name)?;
+                list.push(NetworkSummary {
+                    id,
+                    name: name.into(),
+                    driver,
+                    network: None,
+                });
+            }
+        }
+        Ok(list)
+    }
+
+    /// The network that a user names: by name, id, or the first digits of its id.
+    pub(super) fn find_summary(&self, text: &str) -> Result<Option<NetworkSummary>, Error> {
+        let mut list = self.list_networks()?;
+        if let Some(at) = list.iter().position(|network| network.name == text) {
+            return Ok(Some(list.swap_remove(at)));
+        }
+        list.retain(|network| !text.is_empty() && network.id.as_str().starts_with(text));
+        if list.len() > 1 {
+            return Err(Error::AmbiguousId(text.into()));
+        }
+        Ok(list.pop())
+    }
+
+    /// One network with its endpoints; `bridge` is made if it is not there yet.
+    pub fn inspect_network(&mut self, text: &str) -> Result<NetworkDetails, Error> {
+        let not_found = || Error::NetworkNotFound(text.to_owned());
+        let summary = self.find_summary(text)?.ok_or_else(not_found)?;
+        let network = match (summary.driver, summary.network.clone()) {
+            (_, Some(network)) => network,
+            (Driver::Bridge, None) => self.default_network()?,
+            (Driver::Host | Driver::None, None) => {
+                return Ok(NetworkDetails {
+                    summary,
+                    endpoints: Vec::new(),
+                    attached: None,
+                });
+            }
+        };
+        let mut endpoints = Vec::new();
+        for endpoint in self.store.rows().endpoints_of_network(&network.id)? {
+            if let Some(sandbox) = self.store.rows().sandbox(&endpoint.sandbox)? {
+                endpoints.push(SandboxEndpoint { endpoint, sandbox });
+            }
+        }
+        let attached = match DataPlane::open(self.owner)? {
+            Some(data_plane) => endpoints.iter().find_map(|e| {
+                data_plane
+                    .attached(e.endpoint.host_leg().as_str())
+                    .ok()
+                    .flatten()
+            }),
+            None => None,
+        };
+        Ok(NetworkDetails {
+            summary: network.into(),
+            endpoints,
+            attached,
+        })
+    }
+
+    /// What the program counted at an endpoint's port.
+    pub fn counters(&mut self, endpoint: &Endpoint) -> Result<Counters, Error> {
+        Ok(self.data_plane()?.counters(endpoint.slot)?)
+    }
+}

@@ -1,0 +1,123 @@
+//! Who is at work on what: advisory locks that end with their holder, however it ends.
+//!
+//! One file, one byte of it an object (open file description locks, fcntl(2), Linux 3.15). A row
+//! that is `creating` or `deleting` while nobody holds its object's lock is what a crash left.
+//!
+//! ```text
+//! order of taking:  network | sandbox  ->  names | firewall
+//! ```
+//! A command that connects holds the sandbox, not the network: a network goes only when no
+//! endpoint's row refers to it, and the transactions see to that.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+
+use crate::model::Id;
+
+/// A lock that is held until it is dropped or the process ends.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Lock {
+    _file: File,
+}
+
+/// What a lock is on.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Object<'a> {
+    /// The hosts files of all sandboxes.
+    Names,
+    /// The nft table.
+    Firewall,
+    /// One network or sandbox: their ids are random, so one space serves both.
+    Id(&'a Id),
+}
+
+impl Object<'_> {
+    /// The object's byte. Ids hash to 60 bits; two that clashed would only wait for each other.
+    fn offset(self) -> i64 {
+        match self {
+            Self::Names => 0,
+            Self::Firewall => 1,
+            Self::Id(id) => 2 + i64::from_str_radix(&id.as_str()[..15], 16).unwrap_or_default(),
+        }
+    }
+}
+
+/// The lock file of a state directory.
+#[derive(Debug)]
+pub(super) struct LockFile(PathBuf);
+
+impl LockFile {
+    pub(super) fn new(state_directory: &Path) -> Self {
+        Self(state_directory.join("lock"))
+    }
+
+    /// Waits until nobody else holds the object, and holds it alone.
+    pub(super) fn exclusive(&self, object: Object<'_>) -> io::Result<Lock> {
+        self.lock(object, true)
+    }
+
+    /// Holds the object alone, or `None` when somebody is at work on it.
+    pub(super) fn try_exclusive(&self, object: Object<'_>) -> io::Result<Option<Lock>> {
+        match self.lock(object, false) {
+            Ok(lock) => Ok(Some(lock)),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn lock(&self, object: Object<'_>, wait: bool) -> io::Result<Lock> {
+        let mut options = OpenOptions::new();
+        let file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600);
+        let file = file.open(&self.0)?;
+        let flock = libc::flock {
+            l_type: i16::try_from(libc::F_WRLCK).unwrap_or_default(),
+            l_whence: i16::try_from(libc::SEEK_SET).unwrap_or_default(),
+            l_start: object.offset(),
+            l_len: 1,
+            l_pid: 0,
+        };
+        loop {
+            let arg = if wait {
+                FcntlArg::F_OFD_SETLKW(&flock)
+            } else {
+                FcntlArg::F_OFD_SETLK(&flock)
+            };
+            match fcntl(&file, arg) {
+                Ok(_) => return Ok(Lock { _file: file }),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_holds_alone_and_lets_go() {
+        let directory =
+            std::env::temp_dir().join(format!("bridge-user-lock-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let locks = LockFile::new(&directory);
+        let (a, b) = (Id::from_bytes([1; 32]), Id::from_bytes([2; 32]));
+        let held = locks.exclusive(Object::Id(&a)).unwrap();
+        assert!(locks.try_exclusive(Object::Id(&a)).unwrap().is_none());
+        assert!(locks.try_exclusive(Object::Id(&b)).unwrap().is_some());
+        drop(held);
+        assert!(locks.try_exclusive(Object::Id(&a)).unwrap().is_some());
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+}

@@ -1,0 +1,125 @@
+//! Use cases, one a file, over state and kernel.
+//!
+//! Every object has `ensure` (make the kernel be as the row says) and `ensure_absent` (make it
+//! gone), both idempotent, and they are the only way to the kernel: creation, repair, restoring
+//! after a reboot, undoing a failure and removal are all made of these two.
+
+mod attach;
+mod create;
+mod demo;
+mod detach;
+mod doctor;
+mod endpoint;
+mod error;
+mod firewall;
+mod inspect;
+mod lock;
+mod names;
+mod network;
+mod purge;
+mod reconcile;
+mod remove;
+mod sandbox;
+
+use std::path::{Path, PathBuf};
+
+pub use attach::ConnectSpec;
+pub use create::CreateSpec;
+pub use demo::demo;
+pub use doctor::{Finding, Status, doctor};
+pub use error::{Error, chain};
+pub use inspect::{NetworkDetails, NetworkSummary, SandboxEndpoint};
+pub use purge::purge;
+
+use crate::kernel::bpf::DataPlane;
+use crate::kernel::netlink::Netlink;
+use crate::kernel::netns::{self, NetNs};
+use crate::kernel::probe;
+use crate::model::{Id, Network};
+use crate::store::Store;
+use lock::LockFile;
+
+/// What an operation works on: the state of this host and its kernel.
+pub struct Context {
+    state_directory: PathBuf,
+    store: Store,
+    locks: LockFile,
+    netlink: Netlink,
+    boot_id: String,
+    host_cookie: u64,
+    owner: u64,
+    /// Opened at first need: a command that only reads rows loads no program.
+    data_plane: Option<DataPlane>,
+    /// What could not be made right at the start. It stands in nobody else's way.
+    left_wrong: Option<Error>,
+}
+
+impl Context {
+    /// Opens the state in `state_directory` and makes right what happened since the last
+    /// command: crashed commands, namespaces that ended, a reboot.
+    pub fn open(state_directory: &Path) -> Result<Self, Error> {
+        probe::check()?;
+        let store = Store::open(state_directory)?;
+        let boot_id = netns::boot_id()?;
+        let host_cookie = NetNs::host()?.id().cookie;
+        let known = store.rows().host()?;
+        if known
+            .as_ref()
+            .is_some_and(|(boot, cookie)| *boot == boot_id && *cookie != host_cookie)
+        {
+            return Err(Error::OtherHost(state_directory.into()));
+        }
+        let owner = store.rows().owner()?;
+        let mut context = Self {
+            state_directory: state_directory.into(),
+            locks: LockFile::new(state_directory),
+            netlink: Netlink::open()?,
+            store,
+            boot_id,
+            host_cookie,
+            owner,
+            data_plane: None,
+            left_wrong: None,
+        };
+        let same_boot = known.is_some_and(|(boot, _)| boot == context.boot_id);
+        let made_right = if same_boot {
+            context.sweep()
+        } else {
+            context.reconcile()
+        };
+        if !same_boot && made_right.is_ok() {
+            let Self { store, boot_id, .. } = &mut context;
+            store.write(|rows| rows.set_host(boot_id, host_cookie))?;
+        }
+        context.left_wrong = made_right.err();
+        Ok(context)
+    }
+
+    /// What could not be made right when the state was opened; the next command tries again.
+    pub fn left_wrong(&self) -> Option<&Error> {
+        self.left_wrong.as_ref()
+    }
+
+    fn data_plane(&mut self) -> Result<&mut DataPlane, Error> {
+        if self.data_plane.is_none() {
+            self.data_plane = Some(DataPlane::ensure(self.owner)?);
+        }
+        Ok(self.data_plane.as_mut().expect("it was opened above"))
+    }
+
+    /// The bridge network that a user names: by name, id, or the first digits of its id.
+    fn find_network(&self, text: &str) -> Result<Option<Network>, Error> {
+        Ok(self.find_summary(text)?.and_then(|summary| summary.network))
+    }
+}
+
+/// `N` random bytes from the kernel.
+fn random_bytes<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(Error::Random)?;
+    Ok(bytes)
+}
+
+fn random_id() -> Result<Id, Error> {
+    Ok(Id::from_bytes(random_bytes()?))
+}

@@ -1,0 +1,54 @@
+//! A network's kernel side: its bridge, with the gateway addresses, and its place in the firewall.
+
+use super::error::Errors;
+use super::{Context, Error};
+use crate::fault;
+use crate::kernel::netlink::{self, BridgeSpec};
+use crate::kernel::sysctl;
+use crate::model::Network;
+
+impl Context {
+    /// Makes the bridge be as the row says. The firewall first: no frame is routed before it.
+    pub(super) fn ensure_network(&mut self, network: &Network) -> Result<(), Error> {
+        self.ensure_firewall()?;
+        fault::step();
+        let bridge = netlink::ensure_bridge(
+            &mut self.netlink,
+            &BridgeSpec {
+                name: network.bridge.as_str(),
+                mac: network.bridge_mac.bytes(),
+                mtu: network.options.mtu,
+            },
+        )?;
+        fault::step();
+        sysctl::prepare_bridge(network.bridge.as_str(), network.ipv6())?;
+        for pool in &network.pools {
+            if pool.subnet().addr().is_ipv4() && network.options.inhibit_ipv4 {
+                continue;
+            }
+            netlink::ensure_address(&mut self.netlink, bridge, pool.gateway_cidr())?;
+            fault::step();
+        }
+        netlink::set_up(&mut self.netlink, bridge)?;
+        Ok(())
+    }
+
+    /// Makes the bridge gone, and the network's rules. Goes on after an error.
+    pub(super) fn ensure_network_absent(&mut self, network: &Network) -> Result<(), Error> {
+        let mut errors = Errors::default();
+        errors.note(netlink::delete_link(
+            &mut self.netlink,
+            network.bridge.as_str(),
+        ));
+        fault::step();
+        errors.note(self.ensure_firewall());
+        errors.into_result()
+    }
+
+    /// Removes a network that is `creating` or `deleting`, row and all.
+    pub(super) fn finish_removal(&mut self, network: &Network) -> Result<(), Error> {
+        self.ensure_network_absent(network)?;
+        fault::step();
+        Ok(self.store.write(|rows| rows.delete_network(&network.id))?)
+    }
+}

@@ -1,0 +1,93 @@
+//! Removing everything of ours from the host.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::error::Errors;
+use super::lock::Object;
+use super::{Context, Error};
+use crate::kernel::netlink::{self, Link, Netlink};
+use crate::kernel::{bpf, nft, probe};
+use crate::model::State;
+
+/// Files in the state directory that are ours.
+const FILES: [&str; 4] = ["state.db", "state.db-wal", "state.db-shm", "lock"];
+
+/// Removes everything: endpoints and networks by their rows, then what is left by its name, so
+/// that it also works when the state is lost or cannot be read. Goes on after an error.
+pub fn purge(state_directory: &Path) -> Result<(), Error> {
+    probe::check()?;
+    let mut errors = Errors::default();
+    match Context::open(state_directory) {
+        Ok(mut context) => {
+            errors.note(context.remove_everything());
+        }
+        Err(error @ Error::OtherHost(_)) => return Err(error),
+        // The rows are unreadable or a part of the kernel's side does not obey: names are left.
+        Err(_) => {}
+    }
+    let mut netlink = Netlink::open()?;
+    for link in errors
+        .note(netlink::links(&mut netlink))
+        .unwrap_or_default()
+    {
+        if is_ours(&link) {
+            errors.note(netlink::delete_link(&mut netlink, &link.name));
+        }
+    }
+    errors.note(nft::ensure_table_absent());
+    errors.note(bpf::purge());
+    for file in FILES {
+        let path = state_directory.join(file);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                errors.note::<()>(Err(Error::File {
+                    action: "remove",
+                    path,
+                    source,
+                }));
+            }
+            _ => {}
+        }
+    }
+    // Somebody may keep files of their own there.
+    let _ = fs::remove_dir(state_directory);
+    errors.into_result()
+}
+
+/// Bridges and host legs have names that nobody else gives.
+fn is_ours(link: &Link) -> bool {
+    let id = |prefix: &str| {
+        link.name.strip_prefix(prefix).is_some_and(|id| {
+            id.len() == 12 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        })
+    };
+    match link.kind.as_deref() {
+        Some("veth") => id("bv-"),
+        Some("bridge") => id("bu-") || link.name == "bu0",
+        _ => false,
+    }
+}
+
+impl Context {
+    fn remove_everything(&mut self) -> Result<(), Error> {
+        let mut errors = Errors::default();
+        for sandbox in self.store.rows().sandboxes()? {
+            let _lock = self.lock(Object::Id(&sandbox.id))?;
+            for endpoint in self.store.rows().endpoints_in_sandbox(&sandbox.id)? {
+                if let Some(network) = self.store.rows().network(&endpoint.network)? {
+                    errors.note(self.remove_endpoint(&network, &endpoint.id));
+                }
+            }
+            errors.note(self.release_sandbox(&sandbox.id));
+        }
+        for network in self.store.rows().networks()? {
+            let _lock = self.lock(Object::Id(&network.id))?;
+            self.store
+                .write(|rows| rows.set_network_state(&network.id, State::Deleting))?;
+            errors.note(self.finish_removal(&network));
+        }
+        errors.into_result()
+    }
+}

@@ -1,0 +1,186 @@
+//! Making the kernel be as the rows say, whatever happened in between.
+//!
+//! `sweep` runs at the start of every command: it looks for what is not as it should be, by a dump
+//! of the links and a look at the namespace files, and reconciles only that. `reconcile` does all.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+
+use super::error::Errors;
+use super::lock::Object;
+use super::sandbox::Liveness;
+use super::{Context, Error};
+use crate::kernel::bpf;
+use crate::kernel::netlink::{self, Link};
+use crate::kernel::netns::NetNs;
+use crate::model::{Endpoint, Id, Network, Sandbox, State};
+
+impl Context {
+    /// Makes every object right, waiting for commands that are at work on one. Goes on after an
+    /// error.
+    pub fn reconcile(&mut self) -> Result<(), Error> {
+        let mut errors = Errors::default();
+        for network in self.store.rows().networks()? {
+            errors.note(self.reconcile_network(&network.id, true));
+        }
+        for sandbox in self.store.rows().sandboxes()? {
+            errors.note(self.reconcile_sandbox(&sandbox.id, true));
+        }
+        errors.note(self.ensure_firewall());
+        errors.into_result()
+    }
+
+    /// Makes right what is not, leaving alone what a running command is at work on.
+    pub(super) fn sweep(&mut self) -> Result<(), Error> {
+        let rows = self.store.rows();
+        let (networks, sandboxes) = (rows.networks()?, rows.sandboxes()?);
+        let endpoints = rows.endpoints()?;
+        if networks.is_empty() && sandboxes.is_empty() {
+            return Ok(());
+        }
+        let links = netlink::links(&mut self.netlink)?;
+        let links = links
+            .iter()
+            .map(|link| (link.name.as_str(), link))
+            .collect();
+        let mut errors = Errors::default();
+        for network in networks
+            .iter()
+            .filter(|network| !network_is_right(network, &links))
+        {
+            errors.note(self.reconcile_network(&network.id, false));
+        }
+        let wrong: BTreeSet<&Id> = endpoints
+            .iter()
+            .filter(|endpoint| !endpoint_is_right(endpoint, &networks, &links))
+            .map(|endpoint| &endpoint.sandbox)
+            .collect();
+        for sandbox in &sandboxes {
+            let dormant = sandbox.boot_id != self.boot_id;
+            let endpoints_are_right = dormant || !wrong.contains(&sandbox.id);
+            let used = endpoints
+                .iter()
+                .any(|endpoint| endpoint.sandbox == sandbox.id);
+            if !(used && endpoints_are_right && self.namespace_is_right(sandbox)) {
+                errors.note(self.reconcile_sandbox(&sandbox.id, false));
+            }
+        }
+        errors.into_result()
+    }
+
+    /// A cheap look, that a full one follows where it says no.
+    fn namespace_is_right(&self, sandbox: &Sandbox) -> bool {
+        let inode = fs::metadata(sandbox.reference.path())
+            .map(|file| file.ino())
+            .ok();
+        if sandbox.boot_id == self.boot_id {
+            inode == Some(sandbox.inode)
+        } else {
+            inode.is_none()
+        }
+    }
+
+    /// Makes a network right, or finishes its removal. With `wait` unset, a network that a
+    /// command is at work on is left to it.
+    pub(super) fn reconcile_network(&mut self, id: &Id, wait: bool) -> Result<(), Error> {
+        let object = Object::Id(id);
+        let lock = if wait {
+            Some(self.lock(object)?)
+        } else {
+            self.try_lock(object)?
+        };
+        if lock.is_none() {
+            return Ok(());
+        }
+        // It may have been made, or removed, while we waited.
+        match self.store.rows().network(id)? {
+            None => Ok(()),
+            Some(network) if network.state == State::Ready => self.ensure_network(&network),
+            Some(network) => self.finish_removal(&network),
+        }
+    }
+
+    /// Makes a sandbox's endpoints right, or gone with it.
+    pub(super) fn reconcile_sandbox(&mut self, id: &Id, wait: bool) -> Result<(), Error> {
+        let object = Object::Id(id);
+        let lock = if wait {
+            Some(self.lock(object)?)
+        } else {
+            self.try_lock(object)?
+        };
+        if lock.is_none() {
+            return Ok(());
+        }
+        let Some(sandbox) = self.store.rows().sandbox(id)? else {
+            return Ok(());
+        };
+        let liveness = self.liveness(&sandbox)?;
+        if let Liveness::Returned(namespace) = &liveness {
+            let is = namespace.id();
+            let boot_id = &self.boot_id;
+            self.store
+                .write(|rows| rows.set_sandbox_identity(id, boot_id, is.cookie, is.inode))?;
+        }
+        let mut errors = Errors::default();
+        for endpoint in self.store.rows().endpoints_in_sandbox(id)? {
+            errors.note(self.reconcile_endpoint(&endpoint, &liveness));
+        }
+        errors.note(self.release_sandbox(id));
+        errors.into_result()
+    }
+
+    fn reconcile_endpoint(
+        &mut self,
+        endpoint: &Endpoint,
+        liveness: &Liveness,
+    ) -> Result<(), Error> {
+        let Some(network) = self.store.rows().network(&endpoint.network)? else {
+            return Ok(());
+        };
+        if endpoint.state != State::Ready {
+            return self.remove_endpoint(&network, &endpoint.id);
+        }
+        match liveness {
+            Liveness::Alive(namespace) | Liveness::Returned(namespace) => {
+                self.restore(&network, endpoint, namespace)
+            }
+            Liveness::Unreachable | Liveness::Dormant => Ok(()),
+            Liveness::Gone => self.remove_endpoint(&network, &endpoint.id),
+        }
+    }
+
+    fn restore(
+        &mut self,
+        network: &Network,
+        endpoint: &Endpoint,
+        namespace: &NetNs,
+    ) -> Result<(), Error> {
+        self.ensure_endpoint(network, endpoint, namespace)?;
+        self.refresh_names(&network.id)
+    }
+}
+
+fn network_is_right(network: &Network, links: &BTreeMap<&str, &Link>) -> bool {
+    network.state == State::Ready
+        && links
+            .get(network.bridge.as_str())
+            .is_some_and(|bridge| bridge.up && bridge.mac == Some(network.bridge_mac.bytes()))
+}
+
+fn endpoint_is_right(
+    endpoint: &Endpoint,
+    networks: &[Network],
+    links: &BTreeMap<&str, &Link>,
+) -> bool {
+    let network = networks
+        .iter()
+        .find(|network| network.id == endpoint.network);
+    let bridge = network.and_then(|network| links.get(network.bridge.as_str()));
+    let leg = links.get(endpoint.host_leg().as_str()).copied();
+    endpoint.state == State::Ready
+        && bpf::has_pins(endpoint.id.as_str())
+        && leg.zip(bridge).is_some_and(|(leg, bridge)| {
+            leg.up && Some(leg.index) == endpoint.ifindex && leg.master == Some(bridge.index)
+        })
+}
