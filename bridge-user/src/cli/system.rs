@@ -52,7 +52,6 @@ pub(super) fn completions(
     arguments: &CompletionsArguments,
     command: &mut clap::Command,
     out: &mut impl Write,
-) -> Result<(), CliError> {
+) {
     clap_complete::generate(arguments.shell, command, "bridge-user", out);
-    Ok(())
 }

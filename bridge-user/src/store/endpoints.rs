@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use rusqlite::{Row, params};
 
 use super::{Rows, StoreError, from_json, lowest_free, parse, to_json};
-use crate::model::{Endpoint, Id, State};
+use crate::model::{Endpoint, EndpointName, Id, State};
 
 const COLUMNS: &str = "id, network, sandbox, name, aliases, state, slot, mac, interface, ifindex";
 
@@ -73,11 +73,7 @@ impl Rows<'_> {
 
     /// Writes a new endpoint and its leases.
     pub fn insert_endpoint(self, endpoint: &Endpoint) -> Result<(), StoreError> {
-        let aliases: Vec<&str> = endpoint
-            .aliases
-            .iter()
-            .map(|alias| alias.as_str())
-            .collect();
+        let aliases: Vec<&str> = endpoint.aliases.iter().map(EndpointName::as_str).collect();
         self.0.execute(
             "INSERT INTO endpoints VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             params![

@@ -47,7 +47,7 @@ pub(in crate::cli) fn run(
         .collect::<Result<Vec<_>, _>>()?;
     let mut networks = open(state)?.list_networks()?;
     networks.retain(|network| matches_all(&filters, network));
-    networks.sort_by(|a, b| natural(&a.name).cmp(&natural(&b.name)));
+    networks.sort_by_key(|network| natural(&network.name));
     let rows: Vec<NetworkRow> = networks
         .iter()
         .map(|network| NetworkRow::new(network, arguments.no_trunc))

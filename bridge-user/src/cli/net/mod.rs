@@ -115,9 +115,9 @@ impl Failures {
 
 /// `KEY=VALUE` of an option or label; a label may stand without a value.
 fn key_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some(("", _)) => Err(format!("{text:?} has no key: it is KEY=VALUE")),
-        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
-        None => Ok((text.to_owned(), String::new())),
+    let (key, value) = text.split_once('=').unwrap_or((text, ""));
+    if key.is_empty() {
+        return Err(format!("{text:?} has no key: it is KEY=VALUE"));
     }
+    Ok((key.to_owned(), value.to_owned()))
 }

@@ -41,13 +41,10 @@ pub struct PortFlags {
 /// Makes a bridge, or makes it right; gives its index.
 /// As `ip link add NAME type bridge forward_delay 0 stp_state 0`.
 pub fn ensure_bridge(netlink: &mut Netlink, spec: &BridgeSpec<'_>) -> Result<u32, NetlinkError> {
-    let bridge = match link(netlink, spec.name)? {
-        Some(bridge) => bridge,
-        None => {
-            create_bridge(netlink, spec)?;
-            existing_link(netlink, spec.name)?
-        }
-    };
+    if link(netlink, spec.name)?.is_none() {
+        create_bridge(netlink, spec)?;
+    }
+    let bridge = existing_link(netlink, spec.name)?;
     if bridge.kind.as_deref() != Some("bridge") {
         return Err(NetlinkError::Kind {
             name: spec.name.into(),

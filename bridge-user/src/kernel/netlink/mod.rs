@@ -157,11 +157,11 @@ impl Netlink {
                     NetlinkPayload::Error(error) if error.code.is_some() => {
                         return Err(io::Error::from_raw_os_error(-error.raw_code()));
                     }
-                    NetlinkPayload::Error(_) => return Ok(answers),
                     NetlinkPayload::Done(_) if interrupted => {
                         return Err(io::ErrorKind::Interrupted.into());
                     }
-                    NetlinkPayload::Done(_) => return Ok(answers),
+                    // An error without a code is the acknowledgement.
+                    NetlinkPayload::Error(_) | NetlinkPayload::Done(_) => return Ok(answers),
                     _ => {}
                 }
             }
