@@ -1,1 +1,23 @@
-fn main() {}
+//! The real binary on the real kernel: every test has a host of its own (`host`), made of
+//! namespaces, and asks the kernel's own tools what came of a command.
+//!
+//! Needs root. `cargo xtask test` installs the tools and runs it.
+
+mod host;
+
+mod bad_input;
+mod crash;
+mod forwarding;
+mod hosts_files;
+mod inspect;
+mod ipam;
+mod isolation;
+mod legs;
+mod lifecycle;
+mod parallel;
+mod privileges;
+mod program;
+mod repair;
+mod sandboxes;
+mod speed;
+mod system;

@@ -1,0 +1,344 @@
+//! SIGKILL between any two steps of a command, then `reconcile`: nothing is leaked, and the same
+//! command succeeds.
+
+use crate::host::{Endpoint, Host, array, text};
+
+/// Where a run of a command is killed, one step later each time, until it survives.
+struct Killer<'h> {
+    host: &'h Host,
+    command: &'h str,
+    step: u32,
+}
+
+impl<'h> Killer<'h> {
+    fn of(host: &'h Host, command: &'h str) -> Self {
+        Self {
+            host,
+            command,
+            step: 0,
+        }
+    }
+
+    /// Runs the command up to its next step: `true` if it was killed there.
+    #[track_caller]
+    fn kill_at_next_step(&mut self) -> bool {
+        self.step += 1;
+        let call = self.host.bridge_user(self.command);
+        let ran = call
+            .env("BRIDGE_USER_FAULT_AT", &self.step.to_string())
+            .run();
+        if ran.was_killed() {
+            self.assert_no_port_is_unchecked();
+            return true;
+        }
+        assert_eq!(ran.code, Some(0), "step {}: {ran}", self.step);
+        false
+    }
+
+    /// A port that forwards has our program at its ingress.
+    #[track_caller]
+    fn assert_no_port_is_unchecked(&self) {
+        let links = self.host.call("ip -j link").json();
+        for link in array(&links) {
+            let name = text(&link["ifname"]);
+            let up = array(&link["flags"]).iter().any(|flag| flag == "UP");
+            if name.starts_with("bv-") && up && link.get("master").is_some() {
+                let step = self.step;
+                assert!(
+                    self.host.is_checked(&name),
+                    "step {step}: {name} forwards unchecked"
+                );
+            }
+        }
+    }
+
+    #[track_caller]
+    fn assert_steps(&self, least: u32) {
+        // The last run survived.
+        let steps = self.step - 1;
+        assert!(
+            steps >= least,
+            "`{}` has only {steps} fault points",
+            self.command
+        );
+    }
+}
+
+/// Kills a command that makes something at every step of it. `undo` is the way back.
+#[track_caller]
+fn kill_making(host: &Host, command: &str, undo: &str, least_steps: u32) {
+    // Once whole, so that what stays for good (program, maps) is there.
+    host.bridge_user(command).ok();
+    host.bridge_user(undo).ok();
+    let before = host.snapshot();
+    let mut killer = Killer::of(host, command);
+    while killer.kill_at_next_step() {
+        let step = killer.step;
+        host.bridge_user("reconcile").ok();
+        assert_eq!(
+            host.snapshot(),
+            before,
+            "step {step} of `{command}` leaves something"
+        );
+        host.bridge_user(command).ok();
+        host.bridge_user(undo).ok();
+        assert_eq!(
+            host.snapshot(),
+            before,
+            "step {step} of `{command}`, then `{undo}`"
+        );
+    }
+    killer.assert_steps(least_steps);
+}
+
+/// Kills a command that removes what `make` makes at every step of it. `again` is the command in
+/// the form that is content when there is nothing left to do.
+#[track_caller]
+fn kill_removing(host: &Host, make: &dyn Fn(), command: &str, again: &str, least_steps: u32) {
+    make();
+    host.bridge_user(again).ok();
+    let absent = host.snapshot();
+    let mut killer = Killer::of(host, command);
+    loop {
+        make();
+        let present = host.snapshot();
+        if !killer.kill_at_next_step() {
+            break;
+        }
+        let step = killer.step;
+        host.bridge_user("reconcile").ok();
+        let after = host.snapshot();
+        let whole = after == present || after == absent;
+        assert!(
+            whole,
+            "step {step} of `{command}` leaves half:\n{}",
+            after.join("\n")
+        );
+        host.bridge_user(again).ok();
+        assert_eq!(
+            host.snapshot(),
+            absent,
+            "step {step} of `{command}`, then `{again}`"
+        );
+    }
+    killer.assert_steps(least_steps);
+}
+
+/// A dual-stack network `n` with one endpoint, which a crash of others must not touch.
+fn neighbour(host: &Host) -> Endpoint {
+    host.create("--ipv6 n");
+    host.join("n", "neighbour")
+}
+
+#[test]
+fn create() {
+    let host = Host::new();
+    neighbour(&host);
+    kill_making(&host, "net create --ipv6 --internal m", "net rm m", 4);
+}
+
+#[test]
+fn connect() {
+    let host = Host::new();
+    let neighbour = neighbour(&host);
+    host.netns("a");
+    kill_making(
+        &host,
+        "net connect --alias www n a",
+        "net disconnect n a",
+        12,
+    );
+    assert!(host.host_pings(&neighbour.ipv4) && host.host_pings(&neighbour.ipv6));
+}
+
+#[test]
+fn connect_that_makes_the_namespace() {
+    let host = Host::new();
+    neighbour(&host);
+    kill_making(&host, "net connect --create n a", "net disconnect n a", 12);
+}
+
+#[test]
+fn connect_to_a_second_network() {
+    let host = Host::new();
+    host.create("m");
+    neighbour(&host);
+    host.netns("a");
+    let on_m = host.connect("m a");
+    kill_making(&host, "net connect n a", "net disconnect n a", 12);
+    assert!(host.host_pings(&on_m.ipv4));
+    assert_eq!(host.default_routes("a", false).len(), 1);
+}
+
+#[test]
+fn disconnect() {
+    let host = Host::new();
+    neighbour(&host);
+    host.netns("a");
+    let make = || drop(host.connect("n a"));
+    kill_removing(
+        &host,
+        &make,
+        "net disconnect n a",
+        "net disconnect -f n a",
+        6,
+    );
+}
+
+#[test]
+fn disconnect_of_a_namespace_that_we_made() {
+    let host = Host::new();
+    neighbour(&host);
+    let make = || drop(host.bridge_user("net connect --create n a").ok());
+    kill_removing(
+        &host,
+        &make,
+        "net disconnect n a",
+        "net disconnect -f n a",
+        6,
+    );
+}
+
+#[test]
+fn rm() {
+    let host = Host::new();
+    neighbour(&host);
+    let make = || drop(host.create("--ipv6 m"));
+    kill_removing(&host, &make, "net rm m", "net rm -f m", 3);
+}
+
+#[test]
+fn prune() {
+    let host = Host::new();
+    neighbour(&host);
+    let make = || drop(host.create("--ipv6 m"));
+    kill_removing(&host, &make, "net prune -f", "net prune -f", 3);
+}
+
+#[test]
+fn the_sweep_after_a_namespace_went() {
+    let host = Host::new();
+    neighbour(&host);
+    let make = || {
+        host.join("n", "a");
+        host.call("ip netns del a").ok();
+        // From here on its rows are wrong; a snapshot would already mend them.
+    };
+    make();
+    host.bridge_user("reconcile").ok();
+    let before = host.snapshot();
+    let mut killer = Killer::of(&host, "net ls");
+    loop {
+        make();
+        if !killer.kill_at_next_step() {
+            break;
+        }
+        host.bridge_user("reconcile").ok();
+        assert_eq!(
+            host.snapshot(),
+            before,
+            "step {} leaves something",
+            killer.step
+        );
+    }
+    killer.assert_steps(6);
+}
+
+#[test]
+fn reconcile_itself() {
+    let host = Host::new();
+    let neighbour = neighbour(&host);
+    let a = host.join("n", "a");
+    let bridge = host.bridge_of("n");
+    let mut killer = Killer::of(&host, "reconcile");
+    loop {
+        host.call("ip -n a link del eth0").ok();
+        host.call(&format!("ip link del {bridge}")).ok();
+        let killed = killer.kill_at_next_step();
+        if killed {
+            host.bridge_user("reconcile").ok();
+        }
+        for address in a.addresses() {
+            host.assert_pings("neighbour", &address);
+        }
+        assert!(host.host_pings(&neighbour.ipv4));
+        assert_eq!(
+            (host.fdb().len(), host.ports().len(), host.link_pins().len()),
+            (2, 2, 2)
+        );
+        if !killed {
+            break;
+        }
+    }
+    killer.assert_steps(12);
+}
+
+#[test]
+fn purge() {
+    let host = Host::new();
+    let fresh = host.snapshot();
+    let mut killer = Killer::of(&host, "purge --yes");
+    loop {
+        host.create("--ipv6 n");
+        host.bridge_user("net connect --create n a").ok();
+        host.bridge_user("net connect --create bridge a").ok();
+        if !killer.kill_at_next_step() {
+            break;
+        }
+        host.bridge_user("reconcile").ok();
+        host.bridge_user("purge --yes").ok();
+        assert_eq!(
+            host.snapshot(),
+            fresh,
+            "step {} leaves something",
+            killer.step
+        );
+    }
+    killer.assert_steps(8);
+    host.assert_clean();
+}
+
+#[test]
+fn the_very_first_command() {
+    let host = Host::new();
+    let fresh = host.snapshot();
+    let mut killer = Killer::of(&host, "net connect --create bridge a");
+    loop {
+        let killed = killer.kill_at_next_step();
+        if killed {
+            host.bridge_user("reconcile").ok();
+            assert_eq!(host.files("/run/netns"), [""; 0], "step {}", killer.step);
+            host.bridge_user("net connect --create bridge a").ok();
+        }
+        host.assert_pings("a", "10.90.0.1");
+        host.bridge_user("purge --yes").ok();
+        assert_eq!(
+            host.snapshot(),
+            fresh,
+            "step {} leaves something",
+            killer.step
+        );
+        if !killed {
+            break;
+        }
+    }
+    killer.assert_steps(15);
+}
+
+#[test]
+fn a_crash_is_mended_by_the_next_command_too() {
+    let host = Host::new();
+    neighbour(&host);
+    let before = host.snapshot();
+    let mut killer = Killer::of(&host, "net connect --create n a");
+    for _ in 0..6 {
+        assert!(killer.kill_at_next_step());
+        // The snapshot itself lists the networks: the command that mends.
+        assert_eq!(
+            host.snapshot(),
+            before,
+            "step {} leaves something",
+            killer.step
+        );
+    }
+}

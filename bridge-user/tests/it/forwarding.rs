@@ -1,0 +1,181 @@
+//! Frames between endpoints of one network: who carries them, and that they arrive.
+
+use crate::host::{Endpoint, Host, array, number, wait_until};
+
+/// A network with two endpoints in `a` and `b`.
+fn pair(host: &Host, create: &str) -> (Endpoint, Endpoint) {
+    host.create(&format!("{create} n"));
+    (host.join("n", "a"), host.join("n", "b"))
+}
+
+#[test]
+fn ping_works_by_address_and_by_name_in_both_families() {
+    let host = Host::new();
+    let (a, b) = pair(&host, "--ipv6");
+    for address in b.addresses() {
+        host.assert_pings("a", &address);
+    }
+    for address in a.addresses() {
+        host.assert_pings("b", &address);
+    }
+    host.assert_pings("a", "-4 b");
+    host.assert_pings("a", "-6 b");
+    host.assert_pings("b", "a");
+}
+
+#[test]
+fn host_and_endpoints_reach_each_other() {
+    let host = Host::new();
+    host.create("--ipv6 --subnet 10.77.0.0/24 --subnet fd77::/64 n");
+    let a = host.join("n", "a");
+    for address in a.addresses() {
+        assert!(host.host_pings(&address), "{address}");
+    }
+    for gateway in ["10.77.0.1", "fd77::1"] {
+        host.assert_pings("a", gateway);
+    }
+}
+
+#[test]
+fn tcp_takes_the_fast_path() {
+    let host = Host::new();
+    let (a, b) = pair(&host, "");
+    assert_eq!(host.inspect("n")["BridgeUser"]["Datapath"], "tc");
+    host.transfer(&a, &b, &b.ipv4, 2).assert_fast();
+    let replies = host.stats(&b.host_leg);
+    assert!(
+        replies.fast_packets > 100 && replies.slow_packets < 100,
+        "{replies:?}"
+    );
+    assert_eq!(
+        (replies.drops, host.stats(&a.host_leg).drops),
+        Default::default()
+    );
+}
+
+#[test]
+fn tcp_over_ipv6_takes_the_fast_path() {
+    let host = Host::new();
+    let (a, b) = pair(&host, "--ipv6");
+    host.transfer(&a, &b, &b.ipv6, 1).assert_fast();
+}
+
+#[test]
+fn the_fast_path_does_not_depend_on_br_netfilter() {
+    let host = Host::with_br_netfilter(true);
+    let (a, b) = pair(&host, "--ipv6");
+    host.transfer(&a, &b, &b.ipv4, 1).assert_fast();
+    host.assert_pings("a", &b.ipv6);
+}
+
+#[test]
+fn datapath_off_works_by_the_bridge_alone() {
+    for br_netfilter in [false, true] {
+        let host = Host::with_br_netfilter(br_netfilter);
+        let (a, b) = pair(&host, "--ipv6 --datapath off");
+        host.transfer(&a, &b, &b.ipv4, 1).assert_slow();
+        host.transfer(&a, &b, &b.ipv6, 1).assert_slow();
+        host.assert_pings("a", "b");
+        assert!(
+            host.is_checked(&a.host_leg),
+            "security stays when the redirect is off"
+        );
+    }
+}
+
+#[test]
+fn kernels_without_tcx_use_clsact() {
+    let host = Host::new();
+    let clsact = |words: &str| {
+        host.bridge_user(words)
+            .env("BRIDGE_USER_TEST_HOOK", "clsact")
+            .ok()
+    };
+    clsact("net create n");
+    let [a, b] = ["a", "b"].map(|name| {
+        host.netns(name);
+        let view = clsact(&format!("net connect --format json n {name}"));
+        Host::endpoint(&serde_json::from_str(&view).expect("it printed JSON"), name)
+    });
+    assert_eq!(host.clsact_filters(&a.host_leg).len(), 1);
+    assert_eq!(host.tcx_programs(&a.host_leg), Vec::<String>::new());
+    let attached = clsact("net inspect --format {{.BridgeUser.Attached}} n");
+    assert_eq!(attached.trim(), "clsact");
+    clsact("reconcile");
+    assert_eq!(
+        host.clsact_filters(&a.host_leg).len(),
+        1,
+        "reconcile added a second filter"
+    );
+    host.transfer(&a, &b, &b.ipv4, 1).assert_fast();
+    clsact("net disconnect n a");
+    clsact("net disconnect n b");
+    clsact("net rm n");
+    host.assert_clean();
+}
+
+#[test]
+fn the_fast_path_needs_no_process() {
+    let host = Host::new();
+    let (a, b) = pair(&host, "");
+    let commands = host.call("ps -e -o comm=").ok();
+    let commands: Vec<&str> = commands.lines().map(str::trim).collect();
+    assert_eq!(
+        commands,
+        ["cat", "timeout", "ps"],
+        "something of ours is still running"
+    );
+    host.transfer(&a, &b, &b.ipv4, 1).assert_fast();
+}
+
+#[test]
+fn a_taken_away_program_leaves_a_working_network() {
+    let host = Host::new();
+    let (a, b) = pair(&host, "--ipv6");
+    for pin in host.link_pins() {
+        host.call("rm").arg(&pin).ok();
+    }
+    wait_until("the program is detached", || !host.is_checked(&a.host_leg));
+    for address in b.addresses() {
+        host.assert_pings("a", &address);
+    }
+    host.bridge_user("reconcile").ok();
+    host.transfer(&a, &b, &b.ipv4, 1).assert_fast();
+}
+
+#[test]
+fn fast_and_slow_road_deliver_the_same_bytes() {
+    let host = Host::new();
+    host.create("--ipv6 -o com.docker.network.driver.mtu=9000 fast");
+    host.create("--ipv6 -o com.docker.network.driver.mtu=9000 --datapath off slow");
+    for network in ["fast", "slow"] {
+        let [from, to] = [1, 2].map(|n| host.join(network, &format!("{network}{n}")));
+        for (address, size) in [(&to.ipv4, 8972), (&to.ipv6, 8952)] {
+            host.assert_pings(&from.sandbox, &format!("-M do -s {size} {address}"));
+            let too_big = format!("-M do -s {} {address}", size + 1);
+            assert!(
+                !host.pings(&from.sandbox, &too_big),
+                "{network}: the MTU is not kept"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_fdb_map_is_readable_by_bpftool() {
+    let host = Host::new();
+    let (a, _) = pair(&host, "");
+    let index = host.inspect("n")["BridgeUser"]["Index"].clone();
+    let dump = host.dump("FDB");
+    assert_eq!(dump.len(), 2);
+    let of_a = dump
+        .iter()
+        .find(|entry| entry["formatted"]["value"]["ifindex"] == host.ifindex(&a.host_leg));
+    let key = &of_a.expect("a's host leg is a value")["formatted"]["key"];
+    assert_eq!(key["network"], index);
+    let bytes: Vec<String> = array(&key["mac"])
+        .iter()
+        .map(|byte| format!("{:02x}", number(byte)))
+        .collect();
+    assert_eq!(bytes.join(":"), a.mac);
+}

@@ -1,0 +1,228 @@
+//! Commands on a host: started, timed out, and judged.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, Output, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use super::Host;
+
+/// No command of these tests takes longer.
+const TIMEOUT: &str = "60";
+
+/// What `timeout` exits with.
+const TIMED_OUT: i32 = 124;
+
+/// A command that is to be run on a host.
+#[derive(Debug)]
+pub(crate) struct Call<'h> {
+    host: &'h Host,
+    words: Vec<String>,
+    variables: Vec<String>,
+}
+
+/// What came of a command.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) command: String,
+    pub(crate) code: Option<i32>,
+    pub(crate) signal: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// A command that runs in the background until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Running(Option<Child>);
+
+impl<'h> Call<'h> {
+    pub(super) fn new(host: &'h Host, words: &str) -> Self {
+        let words = words.split_whitespace().map(str::to_owned).collect();
+        Self {
+            host,
+            words,
+            variables: Vec::new(),
+        }
+    }
+
+    /// Adds a word as it is.
+    pub(crate) fn arg(mut self, word: &str) -> Self {
+        self.words.push(word.into());
+        self
+    }
+
+    /// Sets an environment variable.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.variables.push(format!("{name}={value}"));
+        self
+    }
+
+    /// Puts a command that runs another one (setpriv, env, ...) before it.
+    pub(crate) fn under(mut self, words: &str) -> Self {
+        self.words
+            .splice(0..0, words.split_whitespace().map(str::to_owned));
+        self
+    }
+
+    fn command(&self, prefix: &[&str]) -> Command {
+        let mut words = prefix
+            .iter()
+            .copied()
+            .chain(self.words.iter().map(String::as_str));
+        let mut command = Command::new(words.next().expect("a command has a word"));
+        command
+            .args(words)
+            .stdin(Stdio::null())
+            .env_remove("BRIDGE_USER_STATE_DIR");
+        command
+    }
+
+    /// Runs it to its end.
+    #[track_caller]
+    pub(crate) fn run(&self) -> Ran {
+        let mut prefix = vec!["timeout", "--kill-after=2", TIMEOUT];
+        if !self.variables.is_empty() {
+            prefix.push("env");
+            prefix.extend(self.variables.iter().map(String::as_str));
+        }
+        let mut command = self.command(&prefix);
+        let output = self
+            .host
+            .inside(move || command.output())
+            .expect("timeout is there");
+        let ran = Ran::new(self.words.join(" "), &output);
+        assert_ne!(
+            ran.code,
+            Some(TIMED_OUT),
+            "{} did not end in time: {ran:?}",
+            ran.command
+        );
+        ran
+    }
+
+    /// Runs it, expects success, and gives its standard output.
+    #[track_caller]
+    pub(crate) fn ok(&self) -> String {
+        let ran = self.run();
+        assert_eq!(ran.code, Some(0), "{ran}");
+        ran.stdout
+    }
+
+    /// Runs it and expects success and JSON. Tools of the kernel print nothing for an empty list.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        let text = self.ok();
+        if text.trim().is_empty() {
+            return Value::Array(Vec::new());
+        }
+        serde_json::from_str(&text)
+            .unwrap_or_else(|e| panic!("{} printed no JSON: {e}: {text}", self.words.join(" ")))
+    }
+
+    /// Runs it and expects a refusal in the form that every error has.
+    #[track_caller]
+    pub(crate) fn fails_with(&self, code: i32, parts: &[&str]) -> Ran {
+        let ran = self.run();
+        ran.assert_failure(code, parts);
+        ran
+    }
+
+    /// Starts it in the background.
+    pub(crate) fn spawn(&self) -> Running {
+        assert!(
+            self.variables.is_empty(),
+            "no test needs variables in the background"
+        );
+        let mut command = self.command(&[]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let started = self.host.inside(move || command.spawn());
+        Running(Some(
+            started.unwrap_or_else(|e| panic!("{}: {e}", self.words.join(" "))),
+        ))
+    }
+}
+
+impl Ran {
+    fn new(command: String, output: &Output) -> Self {
+        Self {
+            command,
+            code: output.status.code(),
+            signal: output.status.signal(),
+            stdout: String::from_utf8_lossy(&output.stdout).into(),
+            stderr: String::from_utf8_lossy(&output.stderr).into(),
+        }
+    }
+
+    /// One `error: ` line that has all the parts, nothing on standard output.
+    #[track_caller]
+    pub(crate) fn assert_failure(&self, code: i32, parts: &[&str]) {
+        assert_eq!(self.code, Some(code), "{self}");
+        let first = self.stderr.lines().next().unwrap_or_default();
+        assert!(
+            first.starts_with("error: "),
+            "the first line is no error: {self}"
+        );
+        let errors = self
+            .stderr
+            .lines()
+            .filter(|line| line.starts_with("error: "))
+            .count();
+        assert_eq!(errors, 1, "{self}");
+        for part in parts {
+            assert!(self.stderr.contains(part), "{part:?} is not named: {self}");
+        }
+        assert_eq!(self.stdout, "", "{self}");
+    }
+
+    /// Whether the process killed itself, as a fault point does.
+    pub(crate) fn was_killed(&self) -> bool {
+        self.signal == Some(libc::SIGKILL)
+    }
+}
+
+impl std::fmt::Display for Ran {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(
+            f,
+            "`{}`: code {:?}, signal {:?}",
+            self.command, self.code, self.signal
+        )?;
+        writeln!(f, "stdout: {}", self.stdout)?;
+        write!(f, "stderr: {}", self.stderr)
+    }
+}
+
+impl Running {
+    /// Ends it politely and gives what it printed.
+    pub(crate) fn stop(mut self) -> String {
+        let child = self.0.take().expect("it is taken only here and in drop");
+        terminate(&child);
+        self::wait(child)
+    }
+
+    /// Waits for its own end and gives what it printed.
+    pub(crate) fn wait(mut self) -> String {
+        wait(self.0.take().expect("it is taken only here and in drop"))
+    }
+}
+
+fn wait(child: Child) -> String {
+    let output = child.wait_with_output().expect("the process is our child");
+    String::from_utf8_lossy(&output.stdout).into()
+}
+
+fn terminate(child: &Child) {
+    let pid = i32::try_from(child.id()).expect("process ids are positive i32");
+    let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

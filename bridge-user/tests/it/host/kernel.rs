@@ -1,0 +1,206 @@
+//! What the kernel's own tools say about a host: the second witness of every test.
+
+use aya::programs::tc::{SchedClassifier, TcAttachType};
+use serde_json::Value;
+
+use super::{Host, PINS};
+
+impl Host {
+    /// The details of a link, by `ip -d -j`; `None` if there is none.
+    pub(crate) fn link(&self, netns: Option<&str>, name: &str) -> Option<Value> {
+        let netns = netns.map(|name| format!("-n {name}")).unwrap_or_default();
+        let ran = self
+            .call(&format!("ip {netns} -d -j link show dev {name}"))
+            .run();
+        (ran.code == Some(0)).then(|| only(&ran.stdout))
+    }
+
+    /// Index of a link on the host.
+    #[track_caller]
+    pub(crate) fn ifindex(&self, name: &str) -> u32 {
+        let link = self
+            .link(None, name)
+            .unwrap_or_else(|| panic!("there is no link {name}"));
+        u32::try_from(number(&link["ifindex"])).expect("an ifindex is 31 bits")
+    }
+
+    /// Names of the host's links that are named as ours are.
+    pub(crate) fn our_links(&self) -> Vec<String> {
+        let links = self.call("ip -j link").json();
+        let names = array(&links).iter().map(|link| text(&link["ifname"]));
+        names
+            .filter(|name| name.starts_with("bv-") || name.starts_with("bu"))
+            .collect()
+    }
+
+    /// Addresses of a link in CIDR form that others may use, and whether IPv6 is still probing.
+    pub(crate) fn addresses(&self, netns: Option<&str>, link: &str) -> Vec<Address> {
+        let netns = netns.map(|name| format!("-n {name}")).unwrap_or_default();
+        let found = self
+            .call(&format!("ip {netns} -j addr show dev {link}"))
+            .json();
+        let infos = array(&found)
+            .iter()
+            .flat_map(|link| array(&link["addr_info"]));
+        infos
+            .filter(|info| info["scope"] == "global")
+            .map(|info| Address {
+                cidr: format!("{}/{}", text(&info["local"]), info["prefixlen"]),
+                tentative: info["tentative"] == true,
+            })
+            .collect()
+    }
+
+    /// Gateways of the default routes in a namespace.
+    pub(crate) fn default_routes(&self, netns: &str, ipv6: bool) -> Vec<(String, String)> {
+        let family = if ipv6 { "-6" } else { "-4" };
+        let routes = self
+            .call(&format!("ip -n {netns} {family} -j route show default"))
+            .json();
+        let way = |route: &Value| (text(&route["gateway"]), text(&route["dev"]));
+        array(&routes).iter().map(way).collect()
+    }
+
+    /// Entries of the bridge's FDB at a port.
+    pub(crate) fn bridge_fdb(&self, port: &str) -> Vec<Value> {
+        array(&self.call(&format!("bridge -j fdb show dev {port}")).json()).to_vec()
+    }
+
+    /// Flags of a bridge port.
+    #[track_caller]
+    pub(crate) fn bridge_port(&self, port: &str) -> Value {
+        only(
+            &self
+                .call(&format!("bridge -d -j link show dev {port}"))
+                .ok(),
+        )
+    }
+
+    /// Whether the nft table of ours exists.
+    pub(crate) fn has_table(&self) -> bool {
+        let tables = self.call("nft -j list tables").json();
+        let tables = array(&tables["nftables"])
+            .iter()
+            .filter_map(|entry| entry.get("table"));
+        tables
+            .clone()
+            .any(|table| table["family"] == "inet" && table["name"] == "bridge_user")
+    }
+
+    /// Files under a directory, empty if there is no such directory.
+    pub(crate) fn files(&self, directory: &str) -> Vec<String> {
+        let ran = self.call(&format!("find {directory} -type f")).run();
+        let mut files: Vec<String> = ran.stdout.lines().map(str::to_owned).collect();
+        files.sort();
+        files
+    }
+
+    /// Pinned links of ours.
+    pub(crate) fn link_pins(&self) -> Vec<String> {
+        self.files(&format!("{PINS}/links"))
+    }
+
+    /// Text of a file on the host.
+    #[track_caller]
+    pub(crate) fn read(&self, path: &str) -> String {
+        self.call("cat").arg(path).ok()
+    }
+
+    /// Whether an ingress program of ours, by tcx or clsact, is on a link.
+    pub(crate) fn is_checked(&self, link: &str) -> bool {
+        self.tcx_programs(link)
+            .iter()
+            .any(|name| name == "port_ingress")
+            || !self.clsact_filters(link).is_empty()
+    }
+
+    /// Names of the programs at a link's tcx ingress; none on kernels without tcx.
+    pub(crate) fn tcx_programs(&self, link: &str) -> Vec<String> {
+        self.inside(
+            || match SchedClassifier::query_tcx(link, TcAttachType::Ingress) {
+                Ok((_, programs)) => programs
+                    .iter()
+                    .filter_map(|program| program.name_as_str().map(str::to_owned))
+                    .collect(),
+                Err(_) => Vec::new(),
+            },
+        )
+    }
+
+    /// BPF filters at a link's clsact ingress.
+    pub(crate) fn clsact_filters(&self, link: &str) -> Vec<Value> {
+        let ran = self
+            .call(&format!("tc -j filter show dev {link} ingress"))
+            .run();
+        let filters: Value = serde_json::from_str(ran.stdout.trim()).unwrap_or_default();
+        array(&filters)
+            .iter()
+            .filter(|filter| filter["kind"] == "bpf")
+            .cloned()
+            .collect()
+    }
+
+    /// Whatever of ours is on the host: nothing, after everything was removed.
+    pub(crate) fn leftovers(&self) -> Vec<String> {
+        let mut left = self.our_links();
+        left.extend(self.link_pins());
+        left.extend(self.fdb().iter().map(|entry| format!("map FDB: {entry:?}")));
+        left.extend(
+            self.ports()
+                .iter()
+                .map(|entry| format!("map PORTS: {entry:?}")),
+        );
+        left.extend(self.files("/etc/netns"));
+        if self.has_table() {
+            left.push("nft table inet bridge_user".into());
+        }
+        left
+    }
+
+    /// The second witness of a removal.
+    #[track_caller]
+    pub(crate) fn assert_clean(&self) {
+        assert_eq!(
+            self.leftovers(),
+            Vec::<String>::new(),
+            "something was left behind"
+        );
+    }
+}
+
+/// An address of a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(crate) cidr: String,
+    pub(crate) tentative: bool,
+}
+
+/// The one element of a JSON array; iproute2 prints `{}` for what a filter left out.
+#[track_caller]
+fn only(json: &str) -> Value {
+    let value: Value = serde_json::from_str(json).expect("ip and bridge print JSON");
+    let found: Vec<&Value> = array(&value)
+        .iter()
+        .filter(|v| v.as_object().is_some_and(|o| !o.is_empty()))
+        .collect();
+    assert_eq!(found.len(), 1, "not one element: {json}");
+    found[0].clone()
+}
+
+/// The elements of an array; none of anything else.
+pub(crate) fn array(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// The text of a string; empty for anything else.
+pub(crate) fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// A number that has to be one.
+#[track_caller]
+pub(crate) fn number(value: &Value) -> u64 {
+    value
+        .as_u64()
+        .unwrap_or_else(|| panic!("no number: {value}"))
+}

@@ -1,0 +1,91 @@
+//! Pinned maps, as bpftool prints them.
+
+use bridge_common::{FdbEntry, FdbKey, PortEntry, PortStats};
+use bytemuck::{AnyBitPattern, pod_read_unaligned};
+use serde_json::Value;
+
+use super::kernel::array;
+use super::{Host, PINS};
+
+impl Host {
+    /// Entries of the map `FDB`; none before it exists.
+    pub(crate) fn fdb(&self) -> Vec<(FdbKey, FdbEntry)> {
+        let dump = self.dump("FDB");
+        let entry = |e: &Value| (value_of(&e["key"]), value_of(&e["value"]));
+        dump.iter().map(entry).collect()
+    }
+
+    /// Entries of the map `PORTS`, by ifindex; none before it exists.
+    pub(crate) fn ports(&self) -> Vec<(u32, PortEntry)> {
+        let dump = self.dump("PORTS");
+        let entry = |e: &Value| (value_of(&e["key"]), value_of(&e["value"]));
+        dump.iter().map(entry).collect()
+    }
+
+    /// A pinned map's entries as bpftool's JSON; none where there is no such pin.
+    pub(crate) fn dump(&self, map: &str) -> Vec<Value> {
+        let path = format!("{PINS}/maps/{map}");
+        if self.files(&path).is_empty() {
+            return Vec::new();
+        }
+        array(
+            &self
+                .call(&format!("bpftool -j map dump pinned {path}"))
+                .json(),
+        )
+        .to_vec()
+    }
+
+    /// Counters of a slot, summed over the CPUs.
+    #[track_caller]
+    pub(crate) fn slot_stats(&self, slot: u16) -> PortStats {
+        let [low, high] = slot.to_le_bytes();
+        let key = format!("key {low} {high} 0 0");
+        let found = self.call(&format!(
+            "bpftool -j map lookup pinned {PINS}/maps/STATS {key}"
+        ));
+        let found = found.json();
+        let mut sum = PortStats::default();
+        for cpu in array(&found["values"]) {
+            let stats: PortStats = value_of(&cpu["value"]);
+            sum.fast_packets += stats.fast_packets;
+            sum.fast_bytes += stats.fast_bytes;
+            sum.slow_packets += stats.slow_packets;
+            sum.slow_bytes += stats.slow_bytes;
+            for (sum, drops) in sum.drops.iter_mut().zip(stats.drops) {
+                *sum += drops;
+            }
+        }
+        sum
+    }
+
+    /// The entry of `PORTS` for a link, by its name.
+    pub(crate) fn port(&self, link: &str) -> Option<PortEntry> {
+        let ifindex = self.ifindex(link);
+        self.ports()
+            .into_iter()
+            .find(|(key, _)| *key == ifindex)
+            .map(|(_, port)| port)
+    }
+
+    /// Counters of the port that a link is.
+    #[track_caller]
+    pub(crate) fn stats(&self, link: &str) -> PortStats {
+        let port = self
+            .port(link)
+            .unwrap_or_else(|| panic!("{link} is not in PORTS"));
+        self.slot_stats(port.slot)
+    }
+}
+
+/// A value out of bpftool's array of `"0x.."`, which it may round up to eight bytes.
+#[track_caller]
+fn value_of<T: AnyBitPattern>(value: &Value) -> T {
+    let byte = |byte: &Value| {
+        let digits = byte.as_str().and_then(|text| text.strip_prefix("0x"));
+        digits.and_then(|digits| u8::from_str_radix(digits, 16).ok())
+    };
+    let bytes: Option<Vec<u8>> = array(value).iter().map(byte).collect();
+    let bytes = bytes.unwrap_or_else(|| panic!("bpftool printed no bytes: {value}"));
+    pod_read_unaligned(&bytes[..size_of::<T>()])
+}

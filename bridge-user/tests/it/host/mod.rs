@@ -1,0 +1,263 @@
+//! A host of a test's own: network, mount, UTS and process namespaces in which the real binary
+//! works on the real kernel, and which end with the test, however it ends.
+
+mod call;
+mod kernel;
+mod maps;
+mod networks;
+mod snapshot;
+mod traffic;
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::panic::resume_unwind;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sched::{CloneFlags, setns, unshare};
+
+pub(crate) use call::{Call, Ran};
+pub(crate) use kernel::{Address, array, number, text};
+pub(crate) use networks::Endpoint;
+
+/// The binary under test, by its path on every host.
+const BINARY: &str = "/run/bridge-user";
+
+/// State directory on every host.
+const STATE: &str = "/run/state";
+
+/// Pins of ours in a host's bpffs.
+pub(crate) const PINS: &str = "/sys/fs/bpf/bridge-user";
+
+/// What a Debian machine needs for these tests, by package.
+const TOOLS: [(&str, &str); 14] = [
+    ("bpftool", "bpftool"),
+    ("bridge", "iproute2"),
+    ("ip", "iproute2"),
+    ("iperf3", "iperf3"),
+    ("nft", "nftables"),
+    ("ping", "iputils-ping"),
+    ("ps", "procps"),
+    ("setpriv", "util-linux"),
+    ("sh", "dash"),
+    ("ss", "iproute2"),
+    ("tc", "iproute2"),
+    ("tcpdump", "tcpdump"),
+    ("timeout", "coreutils"),
+    ("unshare", "util-linux"),
+];
+
+/// Held shared by every host, and alone by one that measures time.
+static MACHINE: RwLock<()> = RwLock::new(());
+
+/// The guard is only held for what its drop does.
+#[derive(Debug)]
+enum Share {
+    Shared {
+        _guard: RwLockReadGuard<'static, ()>,
+    },
+    Alone {
+        _guard: RwLockWriteGuard<'static, ()>,
+    },
+}
+
+/// Namespaces of the kernel, kept open so that threads of the test can enter them.
+#[derive(Debug)]
+struct Namespaces {
+    files: Vec<(File, CloneFlags)>,
+}
+
+/// A host. Everything on it ends when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Host {
+    namespaces: Namespaces,
+    holder: Child,
+    /// Its end is the holder's end, also when the test process is killed.
+    stdin: Option<ChildStdin>,
+    _share: Share,
+}
+
+impl Host {
+    /// A host with forwarding on and bridged frames kept from the firewall.
+    #[track_caller]
+    pub(crate) fn new() -> Self {
+        Self::with_br_netfilter(false)
+    }
+
+    /// A host whose firewall sees bridged frames, or does not.
+    #[track_caller]
+    pub(crate) fn with_br_netfilter(on: bool) -> Self {
+        let guard = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+        let host = Self::start(Share::Shared { _guard: guard });
+        host.set_br_netfilter(on);
+        host
+    }
+
+    /// A host, while no other one exists in this test process: for measuring time.
+    #[track_caller]
+    pub(crate) fn alone() -> Self {
+        let guard = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
+        let host = Self::start(Share::Alone { _guard: guard });
+        host.set_br_netfilter(false);
+        host
+    }
+
+    #[track_caller]
+    fn start(share: Share) -> Self {
+        assert!(nix::unistd::geteuid().is_root(), "these tests need root");
+        check_tools();
+        let mut holder = Command::new("unshare")
+            .args([
+                "--net",
+                "--mount",
+                "--uts",
+                "--pid",
+                "--fork",
+                "--kill-child",
+            ])
+            .args(["--mount-proc", "--propagation", "private", "sh", "-c"])
+            .args([
+                include_str!("setup.sh"),
+                "setup.sh",
+                env!("CARGO_BIN_EXE_bridge-user"),
+            ])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("unshare is there: it was looked for");
+        let stdin = holder.stdin.take();
+        let stdout = holder.stdout.take().expect("it is piped");
+        let mut line = String::new();
+        BufReader::new(stdout)
+            .read_line(&mut line)
+            .expect("a pipe is readable");
+        if line.trim() != "ready" {
+            drop(stdin);
+            let mut text = String::new();
+            let stderr = holder
+                .stderr
+                .take()
+                .map(|mut stderr| stderr.read_to_string(&mut text));
+            drop((stderr, holder.wait()));
+            panic!(
+                "a host cannot be made on this machine (mount, overlay and bpf file systems, network namespaces are needed): {text}"
+            );
+        }
+        let namespaces = Namespaces::of(holder.id());
+        Self {
+            namespaces,
+            holder,
+            stdin,
+            _share: share,
+        }
+    }
+
+    fn set_br_netfilter(&self, on: bool) {
+        let value = if on { "1" } else { "0" };
+        self.inside(|| {
+            for protocol in ["iptables", "ip6tables", "arptables"] {
+                let path = format!("/proc/sys/net/bridge/bridge-nf-call-{protocol}");
+                if on || Path::new(&path).exists() {
+                    std::fs::write(&path, value)
+                        .unwrap_or_else(|e| panic!("{path} (module br_netfilter): {e}"));
+                }
+            }
+        });
+    }
+
+    /// Runs a closure in the host's namespaces, on a thread of its own that ends with it.
+    pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        thread::scope(|scope| {
+            let entered = scope.spawn(|| {
+                self.namespaces.enter();
+                work()
+            });
+            entered.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })
+    }
+
+    /// A command on the host, its words split at white space.
+    pub(crate) fn call(&self, words: &str) -> Call<'_> {
+        Call::new(self, words)
+    }
+
+    /// The binary under test, with the words behind its state directory.
+    pub(crate) fn bridge_user(&self, words: &str) -> Call<'_> {
+        Call::new(self, &format!("{BINARY} --state-dir {STATE} {words}"))
+    }
+
+    /// A command in a namespace of the host, with that namespace's files in /etc.
+    pub(crate) fn exec(&self, netns: &str, words: &str) -> Call<'_> {
+        Call::new(self, &format!("ip netns exec {netns} {words}"))
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        drop(self.stdin.take());
+        // The first process of the namespace: all others go with it.
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+impl Namespaces {
+    fn of(pid: u32) -> Self {
+        let flags = [
+            ("net", CloneFlags::CLONE_NEWNET),
+            ("mnt", CloneFlags::CLONE_NEWNS),
+            ("uts", CloneFlags::CLONE_NEWUTS),
+            ("pid_for_children", CloneFlags::CLONE_NEWPID),
+        ];
+        let files = flags.map(|(name, flag)| {
+            let path = format!("/proc/{pid}/ns/{name}");
+            (
+                File::open(&path).unwrap_or_else(|e| panic!("{path}: {e}")),
+                flag,
+            )
+        });
+        Self {
+            files: files.into(),
+        }
+    }
+
+    /// Moves the calling thread; it cannot come back.
+    fn enter(&self) {
+        unshare(CloneFlags::CLONE_FS).expect("a thread can have a root directory of its own");
+        for (file, flag) in &self.files {
+            setns(file, *flag).unwrap_or_else(|e| panic!("failed to enter {flag:?}: {e}"));
+        }
+    }
+}
+
+fn check_tools() {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let there = |tool: &str| std::env::split_paths(&path).any(|dir| dir.join(tool).is_file());
+    let missing: Vec<String> = TOOLS
+        .iter()
+        .filter(|(tool, _)| !there(tool))
+        .map(|(tool, package)| format!("{tool} (Debian package {package})"))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "these tests need {}",
+        missing.join(", ")
+    );
+}
+
+/// Waits until something is so, for at most ten seconds.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "not within ten seconds: {what}"
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
+}

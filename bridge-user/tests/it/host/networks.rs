@@ -1,0 +1,130 @@
+//! Networks, sandboxes and endpoints, made by the binary for what a test is about.
+
+use serde_json::Value;
+
+use super::kernel::{array, text};
+use super::{Host, wait_until};
+
+/// An endpoint, as `net connect --format json` prints it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    pub(crate) id: String,
+    pub(crate) sandbox: String,
+    pub(crate) interface: String,
+    pub(crate) host_leg: String,
+    pub(crate) mac: String,
+    /// Without the prefix length.
+    pub(crate) ipv4: String,
+    /// Without the prefix length; empty on a network without IPv6.
+    pub(crate) ipv6: String,
+}
+
+impl Endpoint {
+    /// Its addresses.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        let both = [self.ipv4.clone(), self.ipv6.clone()];
+        both.into_iter()
+            .filter(|address| !address.is_empty())
+            .collect()
+    }
+}
+
+impl Host {
+    /// Makes a plain namespace, as a user does.
+    #[track_caller]
+    pub(crate) fn netns(&self, name: &str) {
+        self.call(&format!("ip netns add {name}")).ok();
+        self.call(&format!("ip -n {name} link set lo up")).ok();
+    }
+
+    /// `net create` with these arguments; gives the id.
+    #[track_caller]
+    pub(crate) fn create(&self, arguments: &str) -> String {
+        self.bridge_user(&format!("net create {arguments}"))
+            .ok()
+            .trim()
+            .to_owned()
+    }
+
+    /// `net connect` with these arguments, NETWORK and SANDBOX last.
+    #[track_caller]
+    pub(crate) fn connect(&self, arguments: &str) -> Endpoint {
+        let view = self
+            .bridge_user(&format!("net connect --format json {arguments}"))
+            .json();
+        Self::endpoint(&view, arguments)
+    }
+
+    /// Makes a namespace, then connects it: NETWORK and NAME.
+    #[track_caller]
+    pub(crate) fn join(&self, network: &str, name: &str) -> Endpoint {
+        self.netns(name);
+        self.connect(&format!("{network} {name}"))
+    }
+
+    /// An endpoint out of what `net connect` printed.
+    pub(crate) fn endpoint(view: &Value, arguments: &str) -> Endpoint {
+        let address = |key: &str| {
+            let cidr = text(&view[key]);
+            cidr.split('/').next().unwrap_or_default().to_owned()
+        };
+        Endpoint {
+            id: text(&view["EndpointID"]),
+            sandbox: arguments
+                .split_whitespace()
+                .last()
+                .unwrap_or_default()
+                .into(),
+            interface: text(&view["Interface"]),
+            host_leg: text(&view["HostLeg"]),
+            mac: text(&view["MacAddress"]),
+            ipv4: address("IPv4Address"),
+            ipv6: address("IPv6Address"),
+        }
+    }
+
+    /// Process id, as the host sees it, of the one process of this name, once it is there.
+    #[track_caller]
+    pub(crate) fn pid_of(&self, command: &str) -> u32 {
+        let mut pid = None;
+        wait_until(command, || {
+            let found = self.call(&format!("ps -C {command} -o pid=")).run();
+            pid = found.stdout.trim().parse().ok();
+            pid.is_some()
+        });
+        pid.expect("it was waited for")
+    }
+
+    /// The one element of `net inspect`.
+    #[track_caller]
+    pub(crate) fn inspect(&self, network: &str) -> Value {
+        let found = self.bridge_user(&format!("net inspect {network}")).json();
+        assert_eq!(array(&found).len(), 1, "{found}");
+        found[0].clone()
+    }
+
+    /// Name of a network's bridge.
+    #[track_caller]
+    pub(crate) fn bridge_of(&self, network: &str) -> String {
+        text(&self.inspect(network)["BridgeUser"]["Bridge"])
+    }
+
+    /// Names of the endpoints of a network, sorted.
+    #[track_caller]
+    pub(crate) fn members(&self, network: &str) -> Vec<String> {
+        let found = self.inspect(network);
+        let containers = found["Containers"].as_object().cloned().unwrap_or_default();
+        let mut names: Vec<String> = containers.values().map(|c| text(&c["Name"])).collect();
+        names.sort();
+        names
+    }
+
+    /// Names of the networks that are not built in, sorted by the command itself.
+    #[track_caller]
+    pub(crate) fn networks(&self) -> Vec<String> {
+        let list = self
+            .bridge_user("net ls --filter type=custom --format {{.Name}}")
+            .ok();
+        list.lines().map(str::to_owned).collect()
+    }
+}

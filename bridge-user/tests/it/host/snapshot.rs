@@ -1,0 +1,78 @@
+//! All that a command could have changed on a host, as lines to compare.
+
+use serde_json::Value;
+
+use super::kernel::{array, text};
+use super::{Host, PINS};
+
+impl Host {
+    /// Rows, links, pins, map entries, firewall, namespaces and hosts files. A refused command
+    /// changes none of them.
+    pub(crate) fn snapshot(&self) -> Vec<String> {
+        let mut lines = self.rows();
+        lines.extend(self.link_lines());
+        lines.extend(self.files(PINS));
+        lines.extend(self.fdb().iter().map(|entry| format!("{entry:?}")));
+        lines.extend(self.ports().iter().map(|entry| format!("{entry:?}")));
+        lines.extend(self.rules());
+        lines.extend(
+            self.files("/run/netns")
+                .iter()
+                .map(|file| format!("namespace {file}")),
+        );
+        for file in self.files("/etc/netns") {
+            lines.push(format!("{file}: {:?}", self.read(&file)));
+        }
+        lines.sort();
+        lines
+    }
+
+    /// What the state says, by the commands that print it.
+    fn rows(&self) -> Vec<String> {
+        let list = self.bridge_user("net ls --no-trunc --format json").ok();
+        let mut rows: Vec<String> = list.lines().map(str::to_owned).collect();
+        for row in list.lines() {
+            let row: Value = serde_json::from_str(row).expect("a line is an object");
+            let id = text(&row["ID"]);
+            if !id.is_empty() {
+                rows.push(self.inspect(&id).to_string());
+            }
+        }
+        rows
+    }
+
+    fn link_lines(&self) -> Vec<String> {
+        let links = self.call("ip -d -j link").json();
+        let line = |link: &Value| {
+            let keys = [
+                "ifname",
+                "ifindex",
+                "master",
+                "mtu",
+                "address",
+                "link_netnsid",
+            ];
+            let up = array(&link["flags"]).iter().any(|flag| flag == "UP");
+            let values = keys.map(|key| link[key].to_string());
+            format!("link {} up {up}", values.join(" "))
+        };
+        array(&links).iter().map(line).collect()
+    }
+
+    /// The ruleset without handles: a table that was written anew is the same table.
+    fn rules(&self) -> Vec<String> {
+        let rules = self.call("nft -j list ruleset").json();
+        let mut entries = array(&rules["nftables"]).to_vec();
+        entries.retain(|entry| entry.get("metainfo").is_none());
+        for entry in &mut entries {
+            for object in entry
+                .as_object_mut()
+                .into_iter()
+                .flat_map(|o| o.values_mut())
+            {
+                object.as_object_mut().map(|object| object.remove("handle"));
+            }
+        }
+        entries.iter().map(ToString::to_string).collect()
+    }
+}

@@ -1,0 +1,144 @@
+//! A host or a user that lacks what is needed: the error says what, and nothing is left behind.
+
+use crate::host::Host;
+
+/// Runs commands without some of root's capabilities.
+fn without(capabilities: &str) -> String {
+    format!("setpriv --bounding-set={capabilities} --inh-caps={capabilities}")
+}
+
+#[test]
+fn nobody_is_told_which_privilege_is_missing() {
+    let host = Host::new();
+    let fresh = host.snapshot();
+    let nobody =
+        "setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all --no-new-privs";
+    for words in [
+        "net create n",
+        "net ls",
+        "net connect --create bridge a",
+        "reconcile",
+        "purge --yes",
+        "demo",
+    ] {
+        host.bridge_user(words)
+            .under(nobody)
+            .fails_with(1, &["privilege", "CAP_NET_ADMIN", "hint: "]);
+    }
+    assert_eq!(host.snapshot(), fresh);
+    assert!(
+        host.bridge_user("--version")
+            .under(nobody)
+            .ok()
+            .starts_with("bridge-user ")
+    );
+    assert!(
+        host.bridge_user("completions bash")
+            .under(nobody)
+            .ok()
+            .contains("bridge-user")
+    );
+}
+
+#[test]
+fn each_capability_is_named() {
+    let host = Host::new();
+    let fresh = host.snapshot();
+    for (capability, name) in [
+        ("-bpf", "CAP_BPF"),
+        ("-net_admin", "CAP_NET_ADMIN"),
+        ("-sys_admin", "CAP_SYS_ADMIN"),
+    ] {
+        let create = host.bridge_user("net create n").under(&without(capability));
+        create.fails_with(1, &["privilege", name]);
+    }
+    assert_eq!(host.snapshot(), fresh);
+}
+
+#[test]
+fn a_bpffs_that_cannot_be_written_is_named() {
+    let host = Host::new();
+    host.create("n");
+    host.netns("a");
+    let before = host.snapshot();
+    host.call("mount -t tmpfs -o ro tmpfs /sys/fs/bpf").ok();
+    host.bridge_user("net connect n a")
+        .fails_with(1, &["/sys/fs/bpf"]);
+    host.call("umount /sys/fs/bpf").ok();
+    assert_eq!(host.snapshot(), before);
+    host.call("mount -t bpf -o ro bpf /sys/fs/bpf").ok();
+    host.bridge_user("net connect n a")
+        .fails_with(1, &["/sys/fs/bpf"]);
+    host.call("umount /sys/fs/bpf").ok();
+    assert_eq!(host.snapshot(), before);
+    host.connect("n a");
+}
+
+#[test]
+fn a_kernel_without_ipv6_is_named() {
+    let host = Host::new();
+    let fresh = host.snapshot();
+    // What a kernel with `ipv6.disable=1` looks like to a process.
+    host.call("mount -t tmpfs tmpfs /proc/sys/net/ipv6").ok();
+    host.bridge_user("net create --ipv6 n")
+        .fails_with(1, &["IPv6", "network n"]);
+    assert_eq!(host.snapshot(), fresh);
+    host.create("n");
+    let a = host.join("n", "a");
+    assert!(host.host_pings(&a.ipv4), "IPv4 works without");
+}
+
+#[test]
+fn a_missing_tool_is_named() {
+    let host = Host::new();
+    let fresh = host.snapshot();
+    let create = host.bridge_user("net create n").env("PATH", "/nowhere");
+    create.fails_with(1, &["nft", "nftables"]);
+    assert_eq!(host.snapshot(), fresh);
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_is_named() {
+    let host = Host::new();
+    host.call("touch /run/file").ok();
+    host.call("/run/bridge-user --state-dir /run/file net ls")
+        .fails_with(1, &["/run/file"]);
+    host.call("/run/bridge-user --state-dir /proc/state net ls")
+        .fails_with(1, &["/proc/state"]);
+    host.assert_clean();
+}
+
+#[test]
+fn the_state_directory_is_private() {
+    let host = Host::new();
+    host.create("n");
+    assert_eq!(host.call("stat -c %a /run/state").ok().trim(), "700");
+}
+
+#[test]
+fn a_second_state_directory_does_not_take_over() {
+    let host = Host::new();
+    host.create("n");
+    host.join("n", "a");
+    let before = host.snapshot();
+    let second = "/run/bridge-user --state-dir /run/second";
+    let connect = host.call(&format!("{second} net connect --create bridge b"));
+    connect.fails_with(1, &["another state"]);
+    assert_eq!(host.snapshot(), before);
+    host.assert_pings("a", "10.90.0.1");
+}
+
+#[test]
+fn a_state_directory_belongs_to_one_host() {
+    let host = Host::new();
+    host.create("n");
+    let before = host.snapshot();
+    let elsewhere = "unshare --net";
+    host.bridge_user("net ls")
+        .under(elsewhere)
+        .fails_with(1, &["/run/state", "hint: "]);
+    host.bridge_user("purge --yes")
+        .under(elsewhere)
+        .fails_with(1, &["/run/state"]);
+    assert_eq!(host.snapshot(), before);
+}

@@ -1,0 +1,161 @@
+//! Commands about the whole host: demo, doctor, version, completions.
+
+use crate::host::{Host, array, text};
+
+#[test]
+fn the_demo_does_the_main_job_and_removes_everything() {
+    let host = Host::new();
+    let fresh = host.snapshot();
+    let said = host.bridge_user("demo").ok();
+    assert_eq!(host.snapshot(), fresh);
+    host.assert_clean();
+    assert!(said.contains("Gbit/s"), "no rates: {said}");
+    let share = said
+        .split_whitespace()
+        .filter_map(|word| word.strip_suffix('%'));
+    let best = share
+        .filter_map(|number| number.parse::<f64>().ok())
+        .fold(0.0, f64::max);
+    assert!(best >= 99.0, "no share of the fast path: {said}");
+}
+
+#[test]
+fn the_demo_leaves_alone_what_is_there() {
+    let host = Host::new();
+    host.create("n");
+    host.join("n", "a");
+    let before = host.snapshot();
+    host.bridge_user("demo").ok();
+    assert_eq!(host.snapshot(), before);
+}
+
+#[test]
+fn doctor_finds_this_host_fit() {
+    let host = Host::new();
+    let ran = host.bridge_user("doctor").run();
+    assert_eq!(ran.code, Some(0), "{ran}");
+    let findings = host.bridge_user("doctor --format json").ok();
+    assert!(findings.lines().count() > 5, "{findings}");
+    for line in findings.lines() {
+        let finding: serde_json::Value = serde_json::from_str(line).expect("an object a line");
+        assert!(finding.is_object(), "{line}");
+    }
+}
+
+#[test]
+fn doctor_warns_of_known_dangers() {
+    let host = Host::with_br_netfilter(true);
+    host.call("nft add table inet foreign").ok();
+    host.call("nft")
+        .arg("add chain inet foreign forward { type filter hook forward priority 0; policy drop; }")
+        .ok();
+    host.call("sh -c")
+        .arg("echo 0 >/proc/sys/net/ipv4/ip_forward")
+        .ok();
+    let said = host.bridge_user("doctor").run();
+    for danger in ["foreign", "ip_forward", "bridge-nf-call-iptables"] {
+        assert!(
+            said.stdout.contains(danger),
+            "{danger} is not mentioned: {said}"
+        );
+    }
+}
+
+#[test]
+fn doctor_fails_where_something_needed_is_missing() {
+    let host = Host::new();
+    let nobody = "setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all";
+    let ran = host.bridge_user("doctor").under(nobody).run();
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert!(ran.stdout.contains("CAP_NET_ADMIN"), "{ran}");
+    let ran = host.bridge_user("doctor").env("PATH", "/nowhere").run();
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert!(ran.stdout.contains("nft"), "{ran}");
+}
+
+#[test]
+fn doctor_changes_nothing() {
+    let host = Host::new();
+    let fresh = host.snapshot();
+    host.bridge_user("doctor").ok();
+    assert_eq!(host.snapshot(), fresh);
+}
+
+#[test]
+fn the_version_names_tool_object_and_kernel() {
+    let host = Host::new();
+    let said = host.bridge_user("--version").ok();
+    let release = host.call("uname -r").ok();
+    assert!(
+        said.starts_with(&format!("bridge-user {}", env!("CARGO_PKG_VERSION"))),
+        "{said}"
+    );
+    assert!(
+        said.contains("BPF object") && said.contains(release.trim()),
+        "{said}"
+    );
+    host.assert_clean();
+}
+
+#[test]
+fn completions_are_printed_for_every_shell() {
+    let host = Host::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = host.bridge_user(&format!("completions {shell}")).ok();
+        assert!(
+            script.contains("bridge-user") && script.contains("disconnect"),
+            "{shell}"
+        );
+    }
+    let script = host.bridge_user("completions bash").ok();
+    host.call("bash -n -c").arg(&script).ok();
+    host.bridge_user("completions tcl").fails_with(2, &["tcl"]);
+}
+
+#[test]
+fn a_broken_pipe_is_no_error() {
+    let host = Host::new();
+    let pipeline = "set -o pipefail; /run/bridge-user --state-dir /run/state net ls | true";
+    for _ in 0..5 {
+        let ran = host.call("bash -c").arg(pipeline).run();
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{ran}");
+    }
+    let pipeline = "set -o pipefail; /run/bridge-user completions bash | head -c 1 >/dev/null";
+    let ran = host.call("bash -c").arg(pipeline).run();
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{ran}");
+}
+
+#[test]
+fn the_state_directory_can_come_from_the_environment() {
+    let host = Host::new();
+    host.call("/run/bridge-user net create n")
+        .env("BRIDGE_USER_STATE_DIR", "/run/state")
+        .ok();
+    assert_eq!(host.networks(), ["n"]);
+}
+
+#[test]
+fn nothing_is_loaded_that_was_not_asked_for() {
+    let host = Host::new();
+    let chains = |host: &Host| {
+        let rules = host.call("nft -j list chains").json();
+        array(&rules["nftables"])
+            .iter()
+            .filter_map(|e| e.get("chain").cloned())
+            .collect::<Vec<_>>()
+    };
+    host.create("n");
+    host.join("n", "a");
+    for chain in chains(&host) {
+        assert_eq!(text(&chain["table"]), "bridge_user");
+        assert_ne!(
+            chain["policy"], "drop",
+            "no global policy is changed: {chain}"
+        );
+    }
+    for protocol in ["iptables", "ip6tables", "arptables"] {
+        let path = format!("/proc/sys/net/bridge/bridge-nf-call-{protocol}");
+        let ran = host.call(&format!("cat {path}")).run();
+        assert_ne!(ran.stdout.trim(), "1", "{path} was switched on");
+    }
+}
