@@ -1,10 +1,5 @@
 //! Tells rustc where the BPF object is that the binary embeds, and which revision this is.
 
-#![expect(
-    clippy::print_stdout,
-    reason = "cargo reads a build script's instructions from stdout"
-)]
-
 use std::{
     env,
     path::{Path, PathBuf},
