@@ -18,7 +18,13 @@ pub struct FdbKey {
 pub struct FdbEntry {
     /// Index of the host leg, in the host's network namespace.
     pub ifindex: u32,
+    /// Number of the network, as in the key. The kernel may give the memory of a deleted entry to
+    /// another one between a program's lookup and its read (kernel/bpf/hashtab.c, v6.18): the
+    /// program compares.
+    pub network: u16,
+    /// Always zero.
+    pub reserved: u16,
 }
 
 crate::map_type!(FdbKey, 8);
-crate::map_type!(FdbEntry, 4);
+crate::map_type!(FdbEntry, 8);

@@ -30,6 +30,8 @@ pub fn decide(facts: &Facts) -> Verdict {
         return Verdict::Drop(DropReason::Malformed);
     }
     match facts.target {
+        // An entry of another network took the place of the one that was looked up.
+        Some(target) if target.network != port.network => Verdict::Next,
         // A station behind the very port that sent is the bridge's business: it does not
         // send a frame back where it came from unless hairpin is on.
         Some(target)

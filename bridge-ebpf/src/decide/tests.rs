@@ -57,11 +57,19 @@ fn port(network: u16, flags: u32) -> PortEntry {
     }
 }
 
+fn entry(ifindex: u32, network: u16) -> FdbEntry {
+    FdbEntry {
+        ifindex,
+        network,
+        reserved: 0,
+    }
+}
+
 /// Gathers as the hook does, with the table above for the map.
 fn verdict(port: Option<PortEntry>, destination: Option<[u8; 6]>) -> Verdict {
     let target = fdb_key(port, destination).and_then(|key| {
         let (_, ifindex) = FDB.iter().find(|(known, _)| *known == key)?;
-        Some(FdbEntry { ifindex: *ifindex })
+        Some(entry(*ifindex, key.network))
     });
     decide(&Facts {
         ifindex: PORT_A,
@@ -108,11 +116,22 @@ fn a_target_that_nobody_may_reach_is_not_redirected_to() {
         ifindex: PORT_A,
         port: Some(port(FIRST, flags)),
         destination: Some(destination),
-        target: Some(FdbEntry { ifindex: PORT_B }),
+        target: Some(entry(PORT_B, FIRST)),
     };
     assert_eq!(decide(&facts(PORT_ICC_OFF, B)), Verdict::Next);
     assert_eq!(decide(&facts(PORT_REDIRECT_OFF, B)), Verdict::Next);
     assert_eq!(decide(&facts(0, BROADCAST)), Verdict::Next);
+}
+
+#[test]
+fn an_entry_that_became_another_networks_is_not_used() {
+    let facts = Facts {
+        ifindex: PORT_A,
+        port: Some(port(FIRST, 0)),
+        destination: Some(B),
+        target: Some(entry(PORT_B, SECOND)),
+    };
+    assert_eq!(decide(&facts), Verdict::Next);
 }
 
 #[test]

@@ -122,7 +122,11 @@ impl DataPlane {
         mac: [u8; 6],
         ifindex: u32,
     ) -> Result<(), BpfError> {
-        let entry = FdbEntry { ifindex };
+        let entry = FdbEntry {
+            ifindex,
+            network,
+            reserved: 0,
+        };
         let key = FdbKey { mac, network };
         tracing::info!("map FDB: {key:?} -> {entry:?}");
         self.fdb
