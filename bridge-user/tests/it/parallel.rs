@@ -26,7 +26,11 @@ fn sixteen_connects_get_sixteen_addresses() {
     }
     let endpoints = at_once(16, |n| host.connect(&format!("n s{n}")));
     let distinct = |of: fn(&Endpoint) -> &String| endpoints.iter().map(of).collect::<BTreeSet<_>>();
-    let counts = [distinct(|e| &e.ipv4), distinct(|e| &e.ipv6), distinct(|e| &e.mac)];
+    let counts = [
+        distinct(|e| &e.ipv4),
+        distinct(|e| &e.ipv6),
+        distinct(|e| &e.mac),
+    ];
     assert_eq!(counts.map(|set| set.len()), [16; 3], "{endpoints:?}");
     assert_eq!(
         (host.fdb().len(), host.ports().len(), host.link_pins().len()),

@@ -25,7 +25,7 @@ fn nobody_is_told_which_privilege_is_missing() {
             .under(nobody)
             .fails_with(1, &["privilege", "CAP_NET_ADMIN", "hint: "]);
     }
-    assert_eq!(host.snapshot(), fresh);
+    host.assert_as_before(&fresh, "something was changed");
     assert!(
         host.bridge_user("--version")
             .under(nobody)
@@ -52,7 +52,7 @@ fn each_capability_is_named() {
         let create = host.bridge_user("net create n").under(&without(capability));
         create.fails_with(1, &["privilege", name]);
     }
-    assert_eq!(host.snapshot(), fresh);
+    host.assert_as_before(&fresh, "something was changed");
 }
 
 #[test]
@@ -65,12 +65,12 @@ fn a_bpffs_that_cannot_be_written_is_named() {
     host.bridge_user("net connect n a")
         .fails_with(1, &["/sys/fs/bpf"]);
     host.call("umount /sys/fs/bpf").ok();
-    assert_eq!(host.snapshot(), before);
+    host.assert_as_before(&before, "something was changed");
     host.call("mount -t bpf -o ro bpf /sys/fs/bpf").ok();
     host.bridge_user("net connect n a")
         .fails_with(1, &["/sys/fs/bpf"]);
     host.call("umount /sys/fs/bpf").ok();
-    assert_eq!(host.snapshot(), before);
+    host.assert_as_before(&before, "something was changed");
     host.connect("n a");
 }
 
@@ -82,7 +82,7 @@ fn a_kernel_without_ipv6_is_named() {
     host.call("mount -t tmpfs tmpfs /proc/sys/net/ipv6").ok();
     host.bridge_user("net create --ipv6 n")
         .fails_with(1, &["IPv6", "network n"]);
-    assert_eq!(host.snapshot(), fresh);
+    host.assert_as_before(&fresh, "something was changed");
     host.create("n");
     let a = host.join("n", "a");
     assert!(host.host_pings(&a.ipv4), "IPv4 works without");
@@ -94,7 +94,7 @@ fn a_missing_tool_is_named() {
     let fresh = host.snapshot();
     let create = host.bridge_user("net create n").env("PATH", "/nowhere");
     create.fails_with(1, &["nft", "nftables"]);
-    assert_eq!(host.snapshot(), fresh);
+    host.assert_as_before(&fresh, "something was changed");
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_second_state_directory_does_not_take_over() {
     let second = "/run/bridge-user --state-dir /run/second";
     let connect = host.call(&format!("{second} net connect --create bridge b"));
     connect.fails_with(1, &["another state"]);
-    assert_eq!(host.snapshot(), before);
+    host.assert_as_before(&before, "something was changed");
     host.assert_pings("a", "10.90.0.1");
 }
 
@@ -140,5 +140,5 @@ fn a_state_directory_belongs_to_one_host() {
     host.bridge_user("purge --yes")
         .under(elsewhere)
         .fails_with(1, &["/run/state"]);
-    assert_eq!(host.snapshot(), before);
+    host.assert_as_before(&before, "something was changed");
 }

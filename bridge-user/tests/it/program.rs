@@ -6,12 +6,12 @@ use bridge_common::{DropReason, NO_SLOT};
 
 use crate::host::{Host, PINS, text};
 
-/// Return codes (include/uapi/linux/pkt_cls.h and bpf.h, v6.18).
+/// Return codes of classifiers (`include/uapi/linux/pkt_cls.h`, `bpf.h`, v6.18).
 const NEXT: i32 = -1;
 const DROP: i32 = 2;
 const REDIRECT: i32 = 7;
 
-/// `ifindex` in `struct __sk_buff` (include/uapi/linux/bpf.h, v6.18).
+/// `ifindex` in `struct __sk_buff` (`include/uapi/linux/bpf.h`, v6.18).
 const IFINDEX_OFFSET: usize = 40;
 
 /// Index of the loopback link of every namespace: never a port of ours.
@@ -61,10 +61,11 @@ fn verdicts() {
     host.create("--datapath off off");
     let [a, b] = ["a", "b"].map(|name| host.join("n", name));
     let c = host.join("other", "c");
-    let [d, e] = ["d", "e"].map(|name| host.join("apart", name));
-    let [f, g] = ["f", "g"].map(|name| host.join("off", name));
+    let apart = ["d", "e"].map(|name| host.join("apart", name));
+    let off = ["f", "g"].map(|name| host.join("off", name));
     let gateway = text(&host.link(None, &host.bridge_of("n")).expect("it exists")["address"]);
-    let [from_a, from_d, from_f] = [&a, &d, &f].map(|e| host.ifindex(&e.host_leg));
+    let [from_a, from_apart, from_off] =
+        [&a, &apart[0], &off[0]].map(|e| host.ifindex(&e.host_leg));
     let cases = [
         (
             "an endpoint of the network",
@@ -79,8 +80,18 @@ fn verdicts() {
         ("everybody", from_a, "ff:ff:ff:ff:ff:ff", NEXT),
         ("an IPv4 group", from_a, "01:00:5e:00:00:01", NEXT),
         ("an IPv6 group", from_a, "33:33:00:00:00:01", NEXT),
-        ("the other endpoint, ICC off", from_d, &e.mac, NEXT),
-        ("the other endpoint, datapath off", from_f, &g.mac, NEXT),
+        (
+            "the other endpoint, ICC off",
+            from_apart,
+            &apart[1].mac,
+            NEXT,
+        ),
+        (
+            "the other endpoint, datapath off",
+            from_off,
+            &off[1].mac,
+            NEXT,
+        ),
         ("an endpoint, from no port", LOOPBACK, &b.mac, DROP),
         (
             "everybody, from no port",
