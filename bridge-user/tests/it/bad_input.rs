@@ -103,7 +103,7 @@ fn subnets() {
             net create --subnet fd01::/128 x | refused | fd01::/128 | too small
             net create --subnet 127.0.0.0/24 x | refused | 127.0.0.0/24 | cannot be used
             net create --subnet 224.0.0.0/24 x | refused | 224.0.0.0/24 | cannot be used
-            net create --subnet fe80::/64 x | refused | fe80::/64 | cannot be used
+            net create --subnet fe80:0:0:7::/64 x | refused | fe80:0:0:7::/64 | cannot be used
             net create --subnet ff02::/64 x | refused | ff02::/64 | cannot be used
             net create --subnet 10.77.0.0/25 x | refused | 10.77.0.0/25 | overlaps | network n | hint:
             net create --subnet 10.0.0.0/8 x | refused | 10.0.0.0/8 | overlaps | network
@@ -150,7 +150,7 @@ fn options() {
             net create -o com.docker.network.bridge.name=sixteen-letters- x | refused | sixteen-letters- | 15
             net create -o com.docker.network.bridge.name=a/b x | refused | a/b
             net create -o com.docker.network.bridge.name=up0 x | refused | up0 | taken
-            net create -o colour=red x | refused | unknown option "colou"
+            net create -o colour=red x | refused | unknown option "colour"
             net create -o =red x | usage | =red | KEY=VALUE
             net create --datapath fast x | usage | fast | --datapath
         "#,

@@ -56,21 +56,19 @@ fn each_capability_is_named() {
 }
 
 #[test]
-fn a_bpffs_that_cannot_be_written_is_named() {
+fn a_bpffs_that_cannot_be_used_is_named() {
     let host = Host::new();
     host.create("n");
     host.netns("a");
     let before = host.snapshot();
-    host.call("mount -t tmpfs -o ro tmpfs /sys/fs/bpf").ok();
-    host.bridge_user("net connect n a")
-        .fails_with(1, &["/sys/fs/bpf"]);
-    host.call("umount /sys/fs/bpf").ok();
-    host.assert_as_before(&before, "something was changed");
-    host.call("mount -t bpf -o ro bpf /sys/fs/bpf").ok();
-    host.bridge_user("net connect n a")
-        .fails_with(1, &["/sys/fs/bpf"]);
-    host.call("umount /sys/fs/bpf").ok();
-    host.assert_as_before(&before, "something was changed");
+    for (file_system, at) in [("bpf", "/sys/fs/bpf"), ("tmpfs", "/sys/fs")] {
+        let mount = format!("mount -t {file_system} -o ro none {at}");
+        host.call(&mount).ok();
+        let connect = host.bridge_user("net connect n a");
+        connect.fails_with(1, &["/sys/fs/bpf"]);
+        host.call(&format!("umount {at}")).ok();
+        host.assert_as_before(&before, &mount);
+    }
     host.connect("n a");
 }
 
@@ -94,7 +92,20 @@ fn a_missing_tool_is_named() {
     let fresh = host.snapshot();
     let create = host.bridge_user("net create n").env("PATH", "/nowhere");
     create.fails_with(1, &["nft", "nftables"]);
-    host.assert_as_before(&fresh, "something was changed");
+    host.assert_as_before(&fresh, "the network is not taken back");
+}
+
+#[test]
+fn a_firewall_that_refuses_is_named() {
+    let host = Host::new();
+    host.create("n");
+    let before = host.snapshot();
+    host.call("mkdir /run/refusing").ok();
+    host.call("sh -c").arg("printf '#!/bin/sh\\necho no such thing >&2\\nexit 1' >/run/refusing/nft").ok();
+    host.call("chmod +x /run/refusing/nft").ok();
+    let create = host.bridge_user("net create m").env("PATH", "/run/refusing");
+    create.fails_with(1, &["inet bridge_user", "no such thing"]);
+    host.assert_as_before(&before, "the network is not taken back");
 }
 
 #[test]

@@ -133,11 +133,9 @@ impl Host {
             .call(&format!("tc -j filter show dev {link} ingress"))
             .run();
         let filters: Value = serde_json::from_str(ran.stdout.trim()).unwrap_or_default();
-        array(&filters)
-            .iter()
-            .filter(|filter| filter["kind"] == "bpf")
-            .cloned()
-            .collect()
+        // The chain of a filter is listed too, as one without options.
+        let is_program = |f: &&Value| f["kind"] == "bpf" && f.get("options").is_some();
+        array(&filters).iter().filter(is_program).cloned().collect()
     }
 
     /// Whatever of ours is on the host: nothing, after everything was removed.
