@@ -49,12 +49,12 @@ const FDB: [(FdbKey, u32); 4] = [
     ),
 ];
 
-fn port(network: u16, flags: u32) -> Option<PortEntry> {
-    Some(PortEntry {
+fn port(network: u16, flags: u32) -> PortEntry {
+    PortEntry {
         network,
         slot: 1,
         flags,
-    })
+    }
 }
 
 /// Gathers as the hook does, with the table above for the map.
@@ -78,23 +78,23 @@ fn verdicts() {
     let elsewhere = Verdict::Redirect { ifindex: 99 };
     #[rustfmt::skip]
     let table = [
-        // what                        port                                        to               verdict
-        ("known unicast",              port(FIRST, 0),                                Some(B),         to_b),
-        ("same MAC, other network",    port(SECOND, 0),                               Some(B),         elsewhere),
-        ("only in another network",    port(SECOND, 0),                               Some(A),         Next),
-        ("unknown network",            port(7, 0),                                    Some(B),         Next),
-        ("unknown unicast",            port(FIRST, 0),                                Some(STRANGER),  Next),
-        ("back to its own port",       port(FIRST, 0),                                Some(A),         Next),
-        ("ICC off",                    port(FIRST, PORT_ICC_OFF),                     Some(B),         Next),
-        ("datapath off",               port(FIRST, PORT_REDIRECT_OFF),                Some(B),         Next),
-        ("both off",                   port(FIRST, PORT_ICC_OFF | PORT_REDIRECT_OFF), Some(B),         Next),
-        ("multicast",                  port(FIRST, 0),                                Some(ALL_NODES), Next),
-        ("broadcast, though in FDB",   port(FIRST, 0),                                Some(BROADCAST), Next),
-        ("too short for a header",     port(FIRST, 0),                                None,            Drop(DropReason::Malformed)),
-        ("too short, datapath off",    port(FIRST, PORT_REDIRECT_OFF),                None,            Drop(DropReason::Malformed)),
-        ("unknown port",               None,                                          Some(B),         Drop(DropReason::NoPort)),
-        ("unknown port, broadcast",    None,                                          Some(BROADCAST), Drop(DropReason::NoPort)),
-        ("unknown port, too short",    None,                                          None,            Drop(DropReason::NoPort)),
+        // what                        port                                                to               verdict
+        ("known unicast",              Some(port(FIRST, 0)),                                Some(B),         to_b),
+        ("same MAC, other network",    Some(port(SECOND, 0)),                               Some(B),         elsewhere),
+        ("only in another network",    Some(port(SECOND, 0)),                               Some(A),         Next),
+        ("unknown network",            Some(port(7, 0)),                                    Some(B),         Next),
+        ("unknown unicast",            Some(port(FIRST, 0)),                                Some(STRANGER),  Next),
+        ("back to its own port",       Some(port(FIRST, 0)),                                Some(A),         Next),
+        ("ICC off",                    Some(port(FIRST, PORT_ICC_OFF)),                     Some(B),         Next),
+        ("datapath off",               Some(port(FIRST, PORT_REDIRECT_OFF)),                Some(B),         Next),
+        ("both off",                   Some(port(FIRST, PORT_ICC_OFF | PORT_REDIRECT_OFF)), Some(B),         Next),
+        ("multicast",                  Some(port(FIRST, 0)),                                Some(ALL_NODES), Next),
+        ("broadcast, though in FDB",   Some(port(FIRST, 0)),                                Some(BROADCAST), Next),
+        ("too short for a header",     Some(port(FIRST, 0)),                                None,            Drop(DropReason::Malformed)),
+        ("too short, datapath off",    Some(port(FIRST, PORT_REDIRECT_OFF)),                None,            Drop(DropReason::Malformed)),
+        ("unknown port",               None,                                                Some(B),         Drop(DropReason::NoPort)),
+        ("unknown port, broadcast",    None,                                                Some(BROADCAST), Drop(DropReason::NoPort)),
+        ("unknown port, too short",    None,                                                None,            Drop(DropReason::NoPort)),
     ];
     for (what, port, destination, expected) in table {
         assert_eq!(verdict(port, destination), expected, "{what}");
@@ -106,7 +106,7 @@ fn a_target_that_nobody_may_reach_is_not_redirected_to() {
     // A hook that looked up what it need not have changes no decision.
     let facts = |flags, destination| Facts {
         ifindex: PORT_A,
-        port: port(FIRST, flags),
+        port: Some(port(FIRST, flags)),
         destination: Some(destination),
         target: Some(FdbEntry { ifindex: PORT_B }),
     };
@@ -118,7 +118,7 @@ fn a_target_that_nobody_may_reach_is_not_redirected_to() {
 #[test]
 fn the_fdb_is_read_only_where_it_decides() {
     assert_eq!(
-        fdb_key(port(FIRST, 0), Some(B)),
+        fdb_key(Some(port(FIRST, 0)), Some(B)),
         Some(FdbKey {
             mac: B,
             network: FIRST
@@ -126,10 +126,10 @@ fn the_fdb_is_read_only_where_it_decides() {
     );
     for (port, destination) in [
         (None, Some(B)),
-        (port(FIRST, 0), None),
-        (port(FIRST, 0), Some(BROADCAST)),
-        (port(FIRST, PORT_ICC_OFF), Some(B)),
-        (port(FIRST, PORT_REDIRECT_OFF), Some(B)),
+        (Some(port(FIRST, 0)), None),
+        (Some(port(FIRST, 0)), Some(BROADCAST)),
+        (Some(port(FIRST, PORT_ICC_OFF)), Some(B)),
+        (Some(port(FIRST, PORT_REDIRECT_OFF)), Some(B)),
     ] {
         assert_eq!(fdb_key(port, destination), None, "{port:?} {destination:?}");
     }

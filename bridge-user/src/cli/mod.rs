@@ -129,8 +129,7 @@ fn dispatch(arguments: &Arguments, out: &mut impl Write) -> Result<(), CliError>
         Some(Command::Purge(purge)) => system::purge(purge, state),
         Some(Command::Doctor(doctor)) => doctor::run(doctor, out),
         Some(Command::Completions(shell)) => {
-            system::completions(shell, &mut Arguments::command(), out);
-            Ok(())
+            Ok(system::completions(shell, &mut Arguments::command(), out)?)
         }
         None => Err(CliError::Refused("no command is given, see --help".into())),
     }

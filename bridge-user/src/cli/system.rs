@@ -1,6 +1,6 @@
 //! Commands about the whole host: version, reconcile, purge, completions.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
 use clap::Args;
@@ -52,6 +52,9 @@ pub(super) fn completions(
     arguments: &CompletionsArguments,
     command: &mut clap::Command,
     out: &mut impl Write,
-) {
-    clap_complete::generate(arguments.shell, command, "bridge-user", out);
+) -> io::Result<()> {
+    // It panics where it cannot write, for example into a closed pipe.
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, command, "bridge-user", &mut script);
+    out.write_all(&script)
 }

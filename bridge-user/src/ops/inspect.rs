@@ -101,20 +101,16 @@ impl Context {
         Ok(list.pop())
     }
 
-    /// One network with its endpoints; `bridge` is made if it is not there yet.
-    pub fn inspect_network(&mut self, text: &str) -> Result<NetworkDetails, Error> {
+    /// One network with its endpoints.
+    pub fn inspect_network(&self, text: &str) -> Result<NetworkDetails, Error> {
         let not_found = || Error::NetworkNotFound(text.to_owned());
         let summary = self.find_summary(text)?.ok_or_else(not_found)?;
-        let network = match (summary.driver, summary.network.clone()) {
-            (_, Some(network)) => network,
-            (Driver::Bridge, None) => self.default_network()?,
-            (Driver::Host | Driver::None, None) => {
-                return Ok(NetworkDetails {
-                    summary,
-                    endpoints: Vec::new(),
-                    attached: None,
-                });
-            }
+        let Some(network) = &summary.network else {
+            return Ok(NetworkDetails {
+                summary,
+                endpoints: Vec::new(),
+                attached: None,
+            });
         };
         let mut endpoints = Vec::new();
         for endpoint in self.store.rows().endpoints_of_network(&network.id)? {
@@ -132,7 +128,7 @@ impl Context {
             None => None,
         };
         Ok(NetworkDetails {
-            summary: network.into(),
+            summary,
             endpoints,
             attached,
         })

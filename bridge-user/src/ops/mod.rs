@@ -31,7 +31,7 @@ pub use error::{Error, chain};
 pub use inspect::{NetworkDetails, NetworkSummary, SandboxEndpoint};
 pub use purge::purge;
 
-use crate::kernel::bpf::DataPlane;
+use crate::kernel::bpf::{self, DataPlane};
 use crate::kernel::netlink::Netlink;
 use crate::kernel::netns::{self, NetNs};
 use crate::kernel::probe;
@@ -70,6 +70,7 @@ impl Context {
             return Err(Error::OtherHost(state_directory.into()));
         }
         let owner = store.rows().owner()?;
+        bpf::check_owner(owner)?;
         let mut context = Self {
             state_directory: state_directory.into(),
             locks: LockFile::new(state_directory),

@@ -8,8 +8,11 @@ use crate::kernel::sysctl;
 use crate::model::Network;
 
 impl Context {
-    /// Makes the bridge be as the row says. The firewall first: no frame is routed before it.
+    /// Makes the bridge be as the row says. The data plane first: its pins say whose the host's
+    /// networks are. Then the firewall: no frame is routed before it.
     pub(super) fn ensure_network(&mut self, network: &Network) -> Result<(), Error> {
+        self.data_plane()?;
+        fault::step();
         self.ensure_firewall()?;
         fault::step();
         let bridge = netlink::ensure_bridge(

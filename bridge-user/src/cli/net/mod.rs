@@ -74,7 +74,7 @@ fn inspect(
         .as_deref()
         .filter(|format| *format != "json");
     let template = format.map(Template::parse).transpose()?;
-    let mut context = open(state)?;
+    let context = open(state)?;
     let mut views = Vec::new();
     let mut failed = Failures::default();
     for name in &arguments.networks {

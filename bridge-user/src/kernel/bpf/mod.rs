@@ -16,7 +16,7 @@ use bridge_common::{
 pub use bridge_common::MAX_PORTS;
 pub use error::BpfError;
 pub use hook::Hook;
-pub use pins::{has_pins, is_bpffs, layout, object_hash, purge};
+pub use pins::{check_owner, has_pins, is_bpffs, layout, object_hash, purge};
 
 use error::failed;
 

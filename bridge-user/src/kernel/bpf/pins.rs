@@ -81,6 +81,11 @@ pub(super) fn ensure(owner: u64) -> Result<(), BpfError> {
     }
 }
 
+/// Refuses pins of another layout or another state.
+pub fn check_owner(owner: u64) -> Result<(), BpfError> {
+    present(owner).map(drop)
+}
+
 /// Whether there are pins, complete, of our layout and our state.
 pub(super) fn present(owner: u64) -> Result<bool, BpfError> {
     if layout()?.is_none() {

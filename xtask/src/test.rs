@@ -1,0 +1,227 @@
+//! `cargo xtask test`: rings of checks, from the cheap ones inwards to the real kernel.
+
+use std::{
+    env,
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, bail};
+
+use crate::{
+    build,
+    debian::{self, Tool},
+    ebpf, process, tidy,
+    toolchain::Toolchain,
+    workspace::Workspace,
+};
+
+/// What the tests on the real kernel call: witnesses and traffic.
+const TOOLS: &[Tool] = &[
+    tool("bpftool", "bpftool"),
+    tool("ip", "iproute2"),
+    tool("nft", "nftables"),
+    tool("ethtool", "ethtool"),
+    tool("ping", "iputils-ping"),
+    tool("iperf3", "iperf3"),
+    tool("tcpdump", "tcpdump"),
+    tool("ps", "procps"),
+    tool("nsenter", "util-linux"),
+];
+
+const fn tool(program: &'static str, package: &'static str) -> Tool {
+    Tool { program, package }
+}
+
+/// Arguments of `test` and `ci`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Run only the tests whose names contain one of these; the other checks run all the same
+    #[arg(last = true)]
+    filters: Vec<String>,
+}
+
+/// How a ring ended.
+enum Outcome {
+    Passed,
+    Failed(anyhow::Error),
+    /// This machine cannot run it, and why.
+    NotRun(String),
+}
+
+impl From<Result<()>> for Outcome {
+    fn from(result: Result<()>) -> Self {
+        result.map_or_else(Self::Failed, |()| Self::Passed)
+    }
+}
+
+/// What the rings share.
+struct Context<'a> {
+    workspace: &'a Workspace,
+    toolchain: &'a Toolchain,
+    filters: &'a [String],
+}
+
+/// A ring's name and what it runs.
+type Ring = (&'static str, fn(&Context<'_>) -> Outcome);
+
+const RINGS: &[Ring] = &[
+    ("fmt", fmt),
+    ("clippy", clippy),
+    ("clippy-bpf", clippy_bpf),
+    ("tidy", |context| tidy::check(context.workspace).into()),
+    ("unit", unit),
+    ("kernel", kernel),
+];
+
+/// Whether the environment says that this is CI.
+pub(crate) fn in_ci() -> bool {
+    env::var("CI").is_ok_and(|value| value == "true")
+}
+
+/// Builds, then runs every ring; a ring that cannot run is a failure where `all_required`.
+pub(crate) fn main(workspace: &Workspace, arguments: &Arguments, all_required: bool) -> Result<()> {
+    let toolchain = build::object(workspace)?;
+    let context = Context {
+        workspace,
+        toolchain: &toolchain,
+        filters: &arguments.filters,
+    };
+    let mut table = String::new();
+    let (mut failed, mut not_run) = (Vec::new(), Vec::new());
+    for (name, ring) in RINGS {
+        eprintln!("==> {name}");
+        let start = Instant::now();
+        let outcome = ring(&context);
+        row(&mut table, name, &outcome, start.elapsed())?;
+        match outcome {
+            Outcome::Passed => {}
+            Outcome::Failed(error) => {
+                eprintln!("{name} failed: {error:#}");
+                failed.push(*name);
+            }
+            Outcome::NotRun(reason) => {
+                eprintln!("{name} was not run: {reason}");
+                not_run.push(*name);
+            }
+        }
+    }
+    eprint!("\n{table}");
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
+    }
+    if all_required && !not_run.is_empty() {
+        bail!("not run, and CI needs all: {}", not_run.join(", "));
+    }
+    Ok(())
+}
+
+/// Adds a ring to the table that is printed at the end.
+fn row(table: &mut String, name: &str, outcome: &Outcome, took: Duration) -> Result<()> {
+    let seconds = took.as_secs_f64();
+    match outcome {
+        Outcome::Passed => writeln!(table, "{name:12} passed   {seconds:7.1} s")?,
+        Outcome::Failed(_) => writeln!(table, "{name:12} FAILED   {seconds:7.1} s")?,
+        Outcome::NotRun(reason) => writeln!(table, "{name:12} not run            {reason}")?,
+    }
+    Ok(())
+}
+
+fn fmt(context: &Context<'_>) -> Outcome {
+    if let Some(reason) = no_component(context, "fmt", "rustfmt") {
+        return Outcome::NotRun(reason);
+    }
+    process::check(context.workspace.cargo("fmt").args(["--all", "--check"])).into()
+}
+
+fn clippy(context: &Context<'_>) -> Outcome {
+    if let Some(reason) = no_component(context, "clippy", "clippy") {
+        return Outcome::NotRun(reason);
+    }
+    let features = "bridge-user/fault-injection,bridge-user/privileged-tests";
+    process::check(
+        context
+            .workspace
+            .cargo("clippy")
+            .args(["--workspace", "--all-targets", "--features", features])
+            .arg("--target-dir")
+            .arg(context.workspace.test_target())
+            .args(["--", "-D", "warnings"]),
+    )
+    .into()
+}
+
+/// The hooks and maps, which only the BPF target compiles.
+fn clippy_bpf(context: &Context<'_>) -> Outcome {
+    if let Some(reason) = no_component(context, "clippy", "clippy") {
+        return Outcome::NotRun(reason);
+    }
+    if context.toolchain.rustc.is_some() {
+        return Outcome::NotRun("clippy's own toolchain has no rust-src".to_owned());
+    }
+    let mut cargo = ebpf::cargo(context.workspace, context.toolchain, "clippy");
+    process::check(cargo.args(["--", "-D", "warnings"])).into()
+}
+
+fn unit(context: &Context<'_>) -> Outcome {
+    // One cargo call: a package's `--lib` and another's binary are one set of targets.
+    let packages = ["bridge-common", "bridge-ebpf", "bridge-user", "xtask"];
+    let mut cargo = context.workspace.cargo("test");
+    for package in packages {
+        cargo.args(["--package", package]);
+    }
+    cargo
+        .args(["--lib", "--bins", "--target-dir"])
+        .arg(context.workspace.test_target())
+        .arg("--")
+        .args(context.filters);
+    process::check(&mut cargo).into()
+}
+
+/// The integration crate against the real kernel, with the real binary.
+fn kernel(context: &Context<'_>) -> Outcome {
+    if let Some(reason) = process::no_root() {
+        return Outcome::NotRun(reason.to_owned());
+    }
+    if let Err(error) = debian::ensure_tools(TOOLS) {
+        return Outcome::NotRun(format!("{error:#}"));
+    }
+    if let Err(error) = bpf_works() {
+        return Outcome::NotRun(format!("{error:#}"));
+    }
+    let mut cargo = context.workspace.cargo("test");
+    cargo
+        .args(["--package", "bridge-user", "--test", "it"])
+        .args(["--features", "privileged-tests,fault-injection"])
+        .arg("--target-dir")
+        .arg(context.workspace.test_target());
+    if !process::is_root() {
+        // Cargo builds as the user; only the test binary runs as root.
+        let runner = r#"target."cfg(unix)".runner = ["sudo", "-E", "--"]"#;
+        cargo.args(["--config", runner]);
+    }
+    process::check(cargo.arg("--").args(context.filters)).into()
+}
+
+/// Asks the kernel for its programs, as a witness that is not ours.
+fn bpf_works() -> Result<()> {
+    let bpftool = process::find_program("bpftool").unwrap_or_else(|| "bpftool".into());
+    process::output(process::as_root(bpftool, &[])?.args(["prog", "show"]))?;
+    Ok(())
+}
+
+/// Finds a component of the toolchain, or installs it, or says why not.
+fn no_component(context: &Context<'_>, subcommand: &str, component: &str) -> Option<String> {
+    let there = || process::output(context.workspace.cargo(subcommand).arg("--version")).is_ok();
+    if there() {
+        return None;
+    }
+    eprintln!("installing {component}: rustup component add {component}");
+    let mut rustup = std::process::Command::new("rustup");
+    let added = process::check(rustup.args(["component", "add", component]));
+    match added {
+        Ok(()) if there() => None,
+        Ok(()) => Some(format!("please install {component}")),
+        Err(error) => Some(format!("please install {component}: {error:#}")),
+    }
+}
