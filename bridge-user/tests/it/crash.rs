@@ -1,7 +1,7 @@
 //! SIGKILL between any two steps of a command, then `reconcile`: nothing is leaked, and the same
 //! command succeeds.
 
-use crate::host::{Endpoint, Host, array, text};
+use crate::host::{Endpoint, Host, PINS, array, text};
 
 /// Where a run of a command is killed, one step later each time, until it survives.
 struct Killer<'h> {
@@ -280,6 +280,7 @@ fn purge() {
     }
     killer.assert_steps(8);
     host.assert_clean();
+    assert_eq!(host.files(PINS), [""; 0]);
 }
 
 #[test]

@@ -101,11 +101,36 @@ fn a_firewall_that_refuses_is_named() {
     host.create("n");
     let before = host.snapshot();
     host.call("mkdir /run/refusing").ok();
-    host.call("sh -c").arg("printf '#!/bin/sh\\necho no such thing >&2\\nexit 1' >/run/refusing/nft").ok();
+    host.call("sh -c")
+        .arg("printf '#!/bin/sh\\necho no such thing >&2\\nexit 1' >/run/refusing/nft")
+        .ok();
     host.call("chmod +x /run/refusing/nft").ok();
-    let create = host.bridge_user("net create m").env("PATH", "/run/refusing");
+    let create = host
+        .bridge_user("net create m")
+        .env("PATH", "/run/refusing");
     create.fails_with(1, &["inet bridge_user", "no such thing"]);
     host.assert_as_before(&before, "the network is not taken back");
+}
+
+#[test]
+fn a_step_that_fails_is_undone() {
+    let host = Host::new();
+    host.create("--ipv6 n");
+    host.netns("a");
+    let before = host.snapshot();
+    // As in many a container: the last steps of both commands write sysctls.
+    host.call("mount --bind /proc/sys /proc/sys").ok();
+    host.call("mount -o remount,ro,bind /proc/sys").ok();
+    for words in [
+        "net create --ipv6 m",
+        "net connect n a",
+        "net connect --create n b",
+    ] {
+        host.bridge_user(words).fails_with(1, &["/proc/sys/net/"]);
+        host.assert_as_before(&before, words);
+    }
+    host.call("umount /proc/sys").ok();
+    host.connect("n a");
 }
 
 #[test]

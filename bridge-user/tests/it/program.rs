@@ -39,7 +39,8 @@ fn run(host: &Host, ifindex: u32, frame: &[u8]) -> (i32, Vec<u8>) {
     })
 }
 
-/// An Ethernet frame with an IPv4 type and nothing sensible in it.
+/// An Ethernet frame of a type for experiments (IEEE 802-2014, 9.2.4): TEST_RUN itself looks into
+/// IP packets and refuses short ones.
 fn frame(destination: &str, source: &str, length: usize) -> Vec<u8> {
     let mac = |text: &str| -> Vec<u8> {
         let bytes = text.split(':').map(|byte| u8::from_str_radix(byte, 16));
@@ -47,7 +48,7 @@ fn frame(destination: &str, source: &str, length: usize) -> Vec<u8> {
             .collect::<Result<_, _>>()
             .expect("a MAC address is six bytes")
     };
-    let mut frame = [mac(destination), mac(source), vec![0x08, 0x00]].concat();
+    let mut frame = [mac(destination), mac(source), vec![0x88, 0xb5]].concat();
     frame.resize(length, 0x5a);
     frame
 }

@@ -9,11 +9,19 @@ fn the_demo_does_the_main_job_and_removes_everything() {
     let said = host.bridge_user("demo").ok();
     host.assert_as_before(&fresh, "something was changed");
     host.assert_clean();
-    assert_eq!(said.matches("Gbit/s").count(), 2, "a rate for each datapath: {said}");
+    assert_eq!(
+        said.matches("Gbit/s").count(),
+        2,
+        "a rate for each datapath: {said}"
+    );
     // The last column of the line of a datapath.
     let share = |datapath: &str| {
-        let line = said.lines().find(|line| line.starts_with(&format!("{datapath} ")));
-        let words = line.and_then(|line| line.strip_suffix('%'))?.split_whitespace();
+        let line = said
+            .lines()
+            .find(|line| line.starts_with(&format!("{datapath} ")));
+        let words = line
+            .and_then(|line| line.strip_suffix('%'))?
+            .split_whitespace();
         words.last()?.parse::<f64>().ok()
     };
     assert!(share("tc") >= Some(99.0), "{said}");

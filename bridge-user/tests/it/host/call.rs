@@ -138,7 +138,11 @@ impl<'h> Call<'h> {
             let start = Instant::now();
             (command.stdout(Stdio::null()).status(), start.elapsed())
         });
-        assert!(status.is_ok_and(|status| status.success()), "{}", self.words.join(" "));
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "{}",
+            self.words.join(" ")
+        );
         took
     }
 

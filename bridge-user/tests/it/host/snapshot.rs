@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
+use super::Host;
 use super::kernel::array;
-use super::{Host, PINS};
 
 impl Host {
     /// Fails with what is more and what is less than in a snapshot taken before.
@@ -27,7 +27,8 @@ impl Host {
     pub(crate) fn snapshot(&self) -> Vec<String> {
         let mut lines = self.rows();
         lines.extend(self.link_lines());
-        lines.extend(self.files(PINS));
+        // Program and maps stay loaded until a purge, as the state's file stays.
+        lines.extend(self.link_pins());
         lines.extend(self.fdb().iter().map(|entry| format!("{entry:?}")));
         lines.extend(self.ports().iter().map(|entry| format!("{entry:?}")));
         lines.extend(self.rules());
