@@ -5,10 +5,12 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::error::Errors;
 use super::lock::Object;
 use super::{Context, Error};
 use crate::fault;
-use crate::model::{Endpoint, HostsEntry, HostsFile, Id, Sandbox, State};
+use crate::model::{BUILTIN_BRIDGE, Endpoint, HostsEntry, HostsFile, Id, Sandbox, State};
+use crate::store::Store;
 
 /// Where ip-netns(8) takes a namespace's own files in /etc from.
 const ETC_NETNS: &str = "/etc/netns";
@@ -17,10 +19,12 @@ impl Context {
     /// Makes the hosts files right of all sandboxes with an endpoint in `network`.
     pub(super) fn refresh_names(&mut self, network: &Id) -> Result<(), Error> {
         let _lock = self.lock(Object::Names)?;
-        for endpoint in self.store.rows().endpoints_of_network(network)? {
-            self.write_hosts(&endpoint.sandbox)?;
+        let names = Names::read(&self.store)?;
+        let mut errors = Errors::default();
+        for endpoint in names.on_network(network) {
+            errors.note(self.write_hosts(&endpoint.sandbox, &names));
         }
-        Ok(())
+        errors.into_result()
     }
 
     /// Takes back what we wrote for a sandbox.
@@ -43,14 +47,14 @@ impl Context {
         Ok(())
     }
 
-    fn write_hosts(&mut self, id: &Id) -> Result<(), Error> {
+    fn write_hosts(&mut self, id: &Id, names: &Names) -> Result<(), Error> {
         let Some(sandbox) = self.store.rows().sandbox(id)? else {
             return Ok(());
         };
         let Some(path) = hosts_path(&sandbox) else {
             return Ok(());
         };
-        let hosts = self.hosts_of(id)?;
+        let hosts = names.hosts_of(id);
         let mut owned = sandbox.owns_hosts;
         if !owned && !path.exists() {
             self.store.write(|rows| rows.set_owns_hosts(id))?;
@@ -66,33 +70,59 @@ impl Context {
         fault::step();
         update(&path, |_| hosts.render())
     }
+}
+
+/// All that hosts files say, read at once.
+struct Names {
+    /// Those that are there, or coming; one that is going has no name any more.
+    endpoints: Vec<Endpoint>,
+    /// The network whose endpoints do not know each other by name.
+    default_network: Option<Id>,
+}
+
+impl Names {
+    fn read(store: &Store) -> Result<Self, Error> {
+        let rows = store.rows();
+        let default_network = rows
+            .network_named(BUILTIN_BRIDGE)?
+            .map(|network| network.id);
+        Ok(Self {
+            endpoints: rows.endpoints()?,
+            default_network,
+        })
+    }
+
+    /// The endpoints of a network, those that are going included.
+    fn on_network<'a>(&'a self, network: &'a Id) -> impl Iterator<Item = &'a Endpoint> {
+        self.endpoints
+            .iter()
+            .filter(move |endpoint| endpoint.network == *network)
+    }
 
     /// What a sandbox should know: itself on every network, and on user-defined ones the others.
-    fn hosts_of(&self, sandbox: &Id) -> Result<HostsFile, Error> {
+    fn hosts_of(&self, sandbox: &Id) -> HostsFile {
+        let is_named = |endpoint: &&Endpoint| endpoint.state != State::Deleting;
+        let is_user_defined = |e: &Endpoint| Some(&e.network) != self.default_network.as_ref();
+        let mine = |endpoint: &&Endpoint| endpoint.sandbox == *sandbox;
+        let own: Vec<&Endpoint> = self
+            .endpoints
+            .iter()
+            .filter(mine)
+            .filter(is_named)
+            .collect();
         let mut entries = Vec::new();
-        let rows = self.store.rows();
-        let own = rows.endpoints_in_sandbox(sandbox)?;
-        for endpoint in own.iter().filter(|e| e.state != State::Deleting) {
-            let default = rows
-                .network(&endpoint.network)?
-                .is_some_and(|n| n.is_default());
-            push(&mut entries, endpoint, !default);
+        for endpoint in &own {
+            push(&mut entries, endpoint, is_user_defined(endpoint));
         }
-        for endpoint in own.iter().filter(|e| e.state != State::Deleting) {
-            if rows
-                .network(&endpoint.network)?
-                .is_none_or(|network| network.is_default())
-            {
-                continue;
-            }
-            let others = rows.endpoints_of_network(&endpoint.network)?;
-            for other in others {
-                if other.sandbox != *sandbox && other.state != State::Deleting {
-                    push(&mut entries, &other, true);
-                }
+        for endpoint in own.iter().filter(|endpoint| is_user_defined(endpoint)) {
+            let others = self
+                .on_network(&endpoint.network)
+                .filter(|other| !mine(other));
+            for other in others.filter(is_named) {
+                push(&mut entries, other, true);
             }
         }
-        Ok(HostsFile { entries })
+        HostsFile { entries }
     }
 }
 

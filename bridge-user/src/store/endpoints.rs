@@ -9,12 +9,13 @@ use rusqlite::{Row, params};
 use super::{Rows, StoreError, from_json, lowest_free, parse, to_json};
 use crate::model::{Endpoint, EndpointName, Id, State};
 
-const COLUMNS: &str = "id, network, sandbox, name, aliases, state, slot, mac, interface, ifindex";
+const COLUMNS: &str = "endpoints.id, endpoints.network, sandbox, name, aliases, state, slot, mac, \
+                       interface, ifindex";
 
 impl Rows<'_> {
     /// Every endpoint.
     pub fn endpoints(self) -> Result<Vec<Endpoint>, StoreError> {
-        self.endpoints_where("1 = ?1", &1)
+        self.endpoints_where("slot > ?1", &0)
     }
 
     /// The endpoint with this id.
@@ -37,12 +38,25 @@ impl Rows<'_> {
         condition: &str,
         value: &dyn rusqlite::ToSql,
     ) -> Result<Vec<Endpoint>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM endpoints WHERE {condition} ORDER BY rowid");
+        // A row an address, IPv4 first; an endpoint without any still has one.
+        let sql = format!(
+            "SELECT {COLUMNS}, leases.address, pools.subnet FROM endpoints
+             LEFT JOIN leases ON leases.endpoint = endpoints.id
+             LEFT JOIN pools ON pools.network = leases.network
+                 AND pools.ipv6 = (instr(leases.address, ':') > 0)
+             WHERE endpoints.{condition} ORDER BY endpoints.rowid, pools.ipv6"
+        );
         let mut query = self.0.prepare_cached(&sql)?;
         let mut found = query.query([value])?;
-        let mut endpoints = Vec::new();
+        let mut endpoints: Vec<Endpoint> = Vec::new();
         while let Some(row) = found.next()? {
-            endpoints.push(self.endpoint_from(row)?);
+            let id: String = row.get("id")?;
+            if endpoints.last().is_none_or(|last| last.id.as_str() != id) {
+                endpoints.push(endpoint_from(row)?);
+            }
+            if let (Some(endpoint), Some(address)) = (endpoints.last_mut(), address_from(row)?) {
+                endpoint.addresses.push(address);
+            }
         }
         Ok(endpoints)
     }
@@ -122,49 +136,44 @@ impl Rows<'_> {
             .execute("DELETE FROM endpoints WHERE id = ?1", [id.as_str()])?;
         Ok(())
     }
+}
 
-    fn endpoint_from(self, row: &Row<'_>) -> Result<Endpoint, StoreError> {
-        let text = |column: &str| row.get::<_, String>(column);
-        let id: Id = parse("id", &text("id")?)?;
-        let aliases: Vec<String> = from_json("aliases", &text("aliases")?)?;
-        Ok(Endpoint {
-            network: parse("network", &text("network")?)?,
-            sandbox: parse("sandbox", &text("sandbox")?)?,
-            name: parse("name", &text("name")?)?,
-            aliases: aliases
-                .iter()
-                .map(|a| parse("aliases", a))
-                .collect::<Result<_, _>>()?,
-            state: parse("state", &text("state")?)?,
-            slot: row.get("slot")?,
-            mac: parse("mac", &text("mac")?)?,
-            interface: parse("interface", &text("interface")?)?,
-            ifindex: row.get("ifindex")?,
-            addresses: self.addresses(&id)?,
-            id,
-        })
-    }
+/// The endpoint of a row, without addresses.
+fn endpoint_from(row: &Row<'_>) -> Result<Endpoint, StoreError> {
+    let text = |column: &str| row.get::<_, String>(column);
+    let aliases: Vec<String> = from_json("aliases", &text("aliases")?)?;
+    Ok(Endpoint {
+        id: parse("id", &text("id")?)?,
+        network: parse("network", &text("network")?)?,
+        sandbox: parse("sandbox", &text("sandbox")?)?,
+        name: parse("name", &text("name")?)?,
+        aliases: aliases
+            .iter()
+            .map(|a| parse("aliases", a))
+            .collect::<Result<_, _>>()?,
+        state: parse("state", &text("state")?)?,
+        slot: row.get("slot")?,
+        mac: parse("mac", &text("mac")?)?,
+        interface: parse("interface", &text("interface")?)?,
+        ifindex: row.get("ifindex")?,
+        addresses: Vec::new(),
+    })
+}
 
-    /// The addresses of an endpoint with their subnets' prefix lengths, IPv4 first.
-    fn addresses(self, endpoint: &Id) -> Result<Vec<IpNet>, StoreError> {
-        let sql = "SELECT leases.address, pools.subnet
-                   FROM leases JOIN pools ON pools.network = leases.network
-                   AND pools.ipv6 = (instr(leases.address, ':') > 0)
-                   WHERE leases.endpoint = ?1 ORDER BY pools.ipv6";
-        let mut query = self.0.prepare_cached(sql)?;
-        let mut found = query.query([endpoint.as_str()])?;
-        let mut addresses = Vec::new();
-        while let Some(row) = found.next()? {
-            let address: IpAddr = parse("address", &row.get::<_, String>(0)?)?;
-            let subnet: IpNet = parse("subnet", &row.get::<_, String>(1)?)?;
-            addresses.push(IpNet::new(address, subnet.prefix_len()).map_err(|e| {
-                StoreError::Value {
-                    column: "address",
-                    value: address.to_string(),
-                    reason: e.to_string(),
-                }
-            })?);
-        }
-        Ok(addresses)
-    }
+/// The address of a row, with its subnet's prefix length.
+fn address_from(row: &Row<'_>) -> Result<Option<IpNet>, StoreError> {
+    let (Some(address), Some(subnet)) = (
+        row.get::<_, Option<String>>("address")?,
+        row.get::<_, Option<String>>("subnet")?,
+    ) else {
+        return Ok(None);
+    };
+    let ip: IpAddr = parse("address", &address)?;
+    let subnet: IpNet = parse("subnet", &subnet)?;
+    let address = IpNet::new(ip, subnet.prefix_len());
+    address.map(Some).map_err(|e| StoreError::Value {
+        column: "address",
+        value: ip.to_string(),
+        reason: e.to_string(),
+    })
 }
