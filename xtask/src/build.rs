@@ -9,11 +9,8 @@ use crate::{ebpf, process, toolchain::Toolchain, workspace::Workspace};
 /// Arguments of `build`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Build with optimizations: always so, accepted for habit
-    #[arg(long)]
-    release: bool,
     /// Build the binary of the tests instead: debug, with fault injection, in target/test-build
-    #[arg(long, conflicts_with = "release")]
+    #[arg(long)]
     fault_injection: bool,
 }
 

@@ -1,6 +1,7 @@
 //! Automation of this repository: `cargo xtask help`. One module a subcommand; this file only
 //! dispatches.
 
+mod bench;
 mod build;
 mod debian;
 mod ebpf;
@@ -36,6 +37,8 @@ enum Task {
     Test(test::Arguments),
     /// The same as `test` with CI=true: a ring that cannot run is a failure
     Ci(test::Arguments),
+    /// Measure what commands cost, in namespaces of its own
+    Bench(bench::Arguments),
     /// Check the house rules that neither rustc nor clippy can
     Tidy(tidy::Arguments),
 }
@@ -58,6 +61,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Run(arguments) => run::main(&workspace, &arguments),
         Task::Test(arguments) => test::main(&workspace, &arguments, test::in_ci()).map(done),
         Task::Ci(arguments) => test::main(&workspace, &arguments, true).map(done),
+        Task::Bench(arguments) => bench::main(&workspace, &arguments).map(done),
         Task::Tidy(arguments) => tidy::main(&workspace, &arguments).map(done),
     }
 }

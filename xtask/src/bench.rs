@@ -1,0 +1,153 @@
+//! `cargo xtask bench`: what commands cost as whole processes, in namespaces of its own, beside
+//! ip(8) doing a part of the same work in the same run.
+
+use std::{
+    env, fs,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{build, process, workspace::Workspace};
+
+/// Arguments of `bench`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Sandboxes that are connected and disconnected
+    #[arg(long, default_value_t = 51, value_parser = clap::value_parser!(u16).range(1..=250))]
+    rounds: u16,
+    /// Set by bench itself, in the namespaces that it made
+    #[arg(long, hide = true)]
+    inside: bool,
+}
+
+/// Builds, makes namespaces, measures in them and prints a table.
+pub(crate) fn main(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
+    if arguments.inside {
+        return measure(
+            &workspace.target().join("release/bridge-user"),
+            arguments.rounds,
+        );
+    }
+    build::bridge_user(workspace)?;
+    let itself = env::current_exe().context("failed to find this program")?;
+    let keep = ["CARGO_MANIFEST_DIR", "CARGO_TARGET_DIR"];
+    process::check(
+        process::as_root("unshare", &keep)?
+            .args(["--net", "--mount", "--propagation", "private", "--"])
+            .arg(itself)
+            .args([
+                "bench",
+                "--inside",
+                "--rounds",
+                &arguments.rounds.to_string(),
+            ]),
+    )
+}
+
+/// Own places for what commands write, so that nothing is left on the machine: the mounts end
+/// with their namespace.
+const SETUP: &str = "
+set -eu
+mount -t tmpfs tmpfs /run
+mkdir /run/netns /run/etc /run/work /run/state
+mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/etc,workdir=/run/work /etc
+mount -t sysfs sysfs /sys
+mount -t bpf bpf /sys/fs/bpf
+ip link set lo up
+ip link add by-hand type bridge
+ip address add 192.168.77.1/24 dev by-hand
+ip link set by-hand up
+";
+
+fn measure(binary: &Path, rounds: u16) -> Result<()> {
+    process::check(Command::new("sh").args(["-c", SETUP]))?;
+    let ours = |words: &[&str]| {
+        let mut command = Command::new(binary);
+        command.args(["--state-dir", "/run/state"]).args(words);
+        command
+    };
+    process::output(&mut ours(&["net", "create", "bench"]))?;
+    for n in 1..=rounds {
+        for name in [format!("a{n}"), format!("b{n}")] {
+            process::check(Command::new("ip").args(["netns", "add", &name]))?;
+        }
+    }
+    let mut rows = [
+        ("ip(8): veth, bridge, address, route", Vec::new()),
+        ("bridge-user net connect", Vec::new()),
+        ("bridge-user net ls", Vec::new()),
+        ("bridge-user net disconnect", Vec::new()),
+        ("ip(8): link delete", Vec::new()),
+    ];
+    // Taking turns: what disturbs the machine disturbs all of them.
+    for n in 1..=rounds {
+        let (a, b) = (format!("a{n}"), format!("b{n}"));
+        rows[0].1.push(timed(&mut by_hand(&b, n))?);
+        rows[1]
+            .1
+            .push(timed(&mut ours(&["net", "connect", "bench", &a]))?);
+        rows[2].1.push(timed(&mut ours(&["net", "ls"]))?);
+    }
+    for n in 1..=rounds {
+        let leg = format!("leg{n}");
+        rows[3].1.push(timed(&mut ours(&[
+            "net",
+            "disconnect",
+            "bench",
+            &format!("a{n}"),
+        ]))?);
+        rows[4]
+            .1
+            .push(timed(Command::new("ip").args(["link", "delete", &leg]))?);
+    }
+    print(&mut rows)
+}
+
+fn by_hand(netns: &str, n: u16) -> Command {
+    let script = format!(
+        "set -e
+        ip link add leg{n} type veth peer name eth0 netns {netns}
+        ip link set leg{n} master by-hand up
+        ip -n {netns} address add 192.168.77.{}/24 dev eth0
+        ip -n {netns} link set eth0 up
+        ip -n {netns} route add default via 192.168.77.1",
+        n + 1
+    );
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script]);
+    shell
+}
+
+fn timed(command: &mut Command) -> Result<Duration> {
+    let start = Instant::now();
+    process::output(command)?;
+    Ok(start.elapsed())
+}
+
+#[expect(clippy::print_stdout, reason = "the table is what the command is for")]
+fn print(rows: &mut [(&str, Vec<Duration>)]) -> Result<()> {
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").context("no kernel release")?;
+    println!("whole processes, kernel {}, milliseconds", kernel.trim());
+    println!(
+        "{:<38}{:>8}{:>8}{:>8}{:>6}",
+        "COMMAND", "MEDIAN", "P95", "MAX", "N"
+    );
+    for (name, times) in rows {
+        times.sort();
+        let (Some(max), count) = (times.last(), times.len()) else {
+            bail!("{name} was not measured");
+        };
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        let (median, p95) = (times[count / 2], times[count * 95 / 100]);
+        println!(
+            "{name:<38}{:>8.1}{:>8.1}{:>8.1}{count:>6}",
+            ms(median),
+            ms(p95),
+            ms(*max)
+        );
+    }
+    Ok(())
+}
