@@ -153,10 +153,11 @@ fn details_are_found_by_name_id_and_beginning() {
 fn the_built_in_networks_have_details() {
     let host = Host::new();
     let driver = |network: &str| text(&host.inspect(network)["Driver"]);
-    assert_eq!(
-        [driver("host"), driver("none"), driver("bridge")],
-        ["host", "null", "bridge"]
-    );
+    let drivers = ["host", "none", "bridge"].map(driver);
+    assert_eq!(drivers, ["host", "null", "bridge"]);
+    assert_eq!(host.our_links(), [""; 0], "looking makes nothing");
+    host.netns("a");
+    host.connect("bridge a");
     let bridge = host.inspect("bridge");
     assert_eq!(bridge["BridgeUser"]["Bridge"], "bu0");
     assert_eq!(bridge["IPAM"]["Config"][0]["Subnet"], "10.90.0.0/24");
