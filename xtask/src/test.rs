@@ -107,6 +107,11 @@ pub(crate) fn main(workspace: &Workspace, arguments: &Arguments, all_required: b
         }
     }
     eprint!("\n{table}");
+    conclude(&failed, &not_run, all_required)
+}
+
+/// What the whole run comes to.
+fn conclude(failed: &[&str], not_run: &[&str], all_required: bool) -> Result<()> {
     if !failed.is_empty() {
         bail!("failed: {}", failed.join(", "));
     }
@@ -223,5 +228,20 @@ fn no_component(context: &Context<'_>, subcommand: &str, component: &str) -> Opt
         Ok(()) if there() => None,
         Ok(()) => Some(format!("please install {component}")),
         Err(error) => Some(format!("please install {component}: {error:#}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! When a run is a failure.
+
+    use super::conclude;
+
+    #[test]
+    fn a_ring_that_cannot_run_fails_in_ci_only() {
+        assert!(conclude(&[], &["kernel"], true).is_err());
+        assert!(conclude(&[], &["kernel"], false).is_ok());
+        assert!(conclude(&["unit"], &[], false).is_err());
+        assert!(conclude(&[], &[], true).is_ok());
     }
 }

@@ -13,7 +13,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
+use tracing::Level;
 
 use crate::ops::{self, Context};
 
@@ -36,6 +37,10 @@ struct Arguments {
         default_value = DEFAULT_STATE_DIRECTORY
     )]
     state_dir: PathBuf,
+    /// Say on standard error what is changed in the kernel, as the shell commands that would do it;
+    /// -vv says more.
+    #[arg(long, short, global = true, action = ArgAction::Count)]
+    verbose: u8,
     /// Print the version of the tool, its BPF object and the kernel.
     #[arg(long, short = 'V')]
     version: bool,
@@ -91,6 +96,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    tell(arguments.verbose);
     // Printed only here: rendering functions take a writer.
     let mut stdout = io::stdout().lock();
     match dispatch(&arguments, &mut stdout).and_then(|()| Ok(stdout.flush()?)) {
@@ -102,6 +108,22 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Sends what the layers below have to tell to standard error.
+fn tell(verbose: u8) {
+    let level = match verbose {
+        0 => Level::WARN,
+        1 => Level::INFO,
+        _ => Level::DEBUG,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(io::stderr)
+        .without_time()
+        .with_level(false)
+        .with_target(false)
+        .init();
 }
 
 /// Opens the state. What could not be made right then is no reason to refuse the command.

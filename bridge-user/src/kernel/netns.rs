@@ -145,6 +145,7 @@ impl NetNs {
 
     /// Gives the namespace a name under /run/netns, as `ip netns attach NAME`.
     pub fn bind(&self, name: &str) -> Result<(), NetNsError> {
+        tracing::info!("ip netns add {name}");
         ensure_netns_dir()?;
         let path = Path::new(NETNS_DIR).join(name);
         let made = OpenOptions::new()

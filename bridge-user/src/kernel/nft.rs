@@ -117,6 +117,8 @@ fn forward_chain() -> Vec<Value> {
 }
 
 fn apply(commands: &[Value]) -> Result<(), NftError> {
+    tracing::info!("nft -j -f - (table inet {TABLE})");
+    tracing::debug!("{}", json!({ "nftables": commands }));
     let ruleset = json!({ "nftables": commands }).to_string();
     let applied = apply_ruleset_raw(&ruleset, DEFAULT_NFT, DEFAULT_ARGS);
     applied.map(drop).map_err(|error| match error {

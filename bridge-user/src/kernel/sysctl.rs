@@ -80,6 +80,7 @@ fn write_all(settings: &[(String, &'static str)]) -> Result<(), SysctlError> {
         if fs::read_to_string(&path).is_ok_and(|present| present.trim() == *value) {
             continue;
         }
+        tracing::info!("sysctl -w net.{}={value}", key.replace('/', "."));
         fs::write(&path, value).map_err(|source| SysctlError {
             path,
             value,

@@ -21,13 +21,16 @@ impl Context {
     /// error.
     pub fn reconcile(&mut self) -> Result<(), Error> {
         let mut errors = Errors::default();
-        for network in self.store.rows().networks()? {
+        let networks = self.store.rows().networks()?;
+        for network in &networks {
             errors.note(self.reconcile_network(&network.id, true));
         }
         for sandbox in self.store.rows().sandboxes()? {
             errors.note(self.reconcile_sandbox(&sandbox.id, true));
         }
-        errors.note(self.ensure_firewall());
+        if !networks.is_empty() {
+            errors.note(self.ensure_firewall());
+        }
         errors.into_result()
     }
 

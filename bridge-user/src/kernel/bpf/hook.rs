@@ -82,6 +82,10 @@ pub(super) fn ensure_attached(
 
 /// A link that is not pinned yet ends with us: a crash in between leaves nothing.
 fn attach_tcx(program: &mut SchedClassifier, host_leg: &str, pin: &Path) -> Result<(), BpfError> {
+    tracing::info!(
+        "tcx link: port_ingress on {host_leg}, pinned at {}",
+        pin.display()
+    );
     let options = TcAttachOptions::TcxOrder(LinkOrder::default());
     let id = program
         .attach_with_options(host_leg, TcAttachType::Ingress, options)
@@ -110,6 +114,9 @@ fn update(program: &mut SchedClassifier, pin: &Path) -> Result<bool, BpfError> {
 
 /// A filter is made, or the one of ours that is there replaced: in no moment is there none.
 fn attach_clsact(program: &mut SchedClassifier, host_leg: &str) -> Result<(), BpfError> {
+    tracing::info!(
+        "tc filter add dev {host_leg} ingress prio {PRIORITY} handle 1 bpf direct-action"
+    );
     match qdisc_add_clsact(host_leg) {
         Err(TcError::NetlinkError(e)) if e.raw_os_error() == Some(libc::EEXIST) => {}
         added => {

@@ -102,6 +102,7 @@ impl DataPlane {
     /// Makes the program know a port, by the index of the host leg.
     pub fn ensure_port(&mut self, ifindex: u32, port: &Port) -> Result<(), BpfError> {
         let entry = PortEntry::from(port);
+        tracing::info!("map PORTS: {ifindex} -> {entry:?}");
         self.ports
             .insert(ifindex, entry, 0)
             .map_err(failed("write an entry of", "map PORTS"))
@@ -109,6 +110,7 @@ impl DataPlane {
 
     /// Makes the program not know a port: what still comes from it is dropped.
     pub fn ensure_port_absent(&mut self, ifindex: u32) -> Result<(), BpfError> {
+        tracing::info!("map PORTS: {ifindex} -> nothing");
         absent_is_fine(self.ports.remove(&ifindex))
             .map_err(failed("remove an entry of", "map PORTS"))
     }
@@ -122,6 +124,7 @@ impl DataPlane {
     ) -> Result<(), BpfError> {
         let entry = FdbEntry { ifindex };
         let key = FdbKey { mac, network };
+        tracing::info!("map FDB: {key:?} -> {entry:?}");
         self.fdb
             .insert(key, entry, 0)
             .map_err(failed("write an entry of", "map FDB"))
@@ -129,8 +132,9 @@ impl DataPlane {
 
     /// Makes a MAC address of a network be found nowhere: the bridge takes its frames.
     pub fn ensure_fdb_entry_absent(&mut self, network: u16, mac: [u8; 6]) -> Result<(), BpfError> {
-        absent_is_fine(self.fdb.remove(&FdbKey { mac, network }))
-            .map_err(failed("remove an entry of", "map FDB"))
+        let key = FdbKey { mac, network };
+        tracing::info!("map FDB: {key:?} -> nothing");
+        absent_is_fine(self.fdb.remove(&key)).map_err(failed("remove an entry of", "map FDB"))
     }
 
     /// Makes the program be attached to the ingress of a host leg, and stay so without us.

@@ -126,6 +126,7 @@ fn meta() -> Result<Option<Meta>, BpfError> {
 
 /// Loads and pins everything. What a crash left of an earlier attempt goes first.
 fn create(owner: u64) -> Result<(), BpfError> {
+    tracing::info!("loading the BPF object and pinning it in {ROOT}");
     for part in ["maps", "programs"] {
         remove_all(&root(part))?;
     }
@@ -153,6 +154,7 @@ fn create(owner: u64) -> Result<(), BpfError> {
 /// Puts the embedded object's program in the place of the pinned one, at every port, over the
 /// maps that are there. Ports keep forwarding meanwhile.
 fn replace(owner: u64) -> Result<(), BpfError> {
+    tracing::info!("replacing the pinned program at every port");
     let paths: Vec<PathBuf> = MAPS.iter().map(|name| root("maps").join(name)).collect();
     let mut loader = EbpfLoader::new();
     loader.btf(None);

@@ -17,6 +17,7 @@ pub fn ensure_address(
     address: IpNet,
 ) -> Result<(), NetlinkError> {
     let ip = address.addr();
+    tracing::info!("ip address add {address} dev [number {link}]");
     let mut message = AddressMessage::default();
     message.header.index = link;
     message.header.prefix_len = address.prefix_len();

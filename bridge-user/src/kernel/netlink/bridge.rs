@@ -70,6 +70,7 @@ pub fn ensure_bridge(netlink: &mut Netlink, spec: &BridgeSpec<'_>) -> Result<u32
 /// The MTU is not given here but changed afterwards: only then does the kernel take it as the
 /// user's will (`br_change_mtu`, net/bridge/br_device.c, v6.18).
 fn create_bridge(netlink: &mut Netlink, spec: &BridgeSpec<'_>) -> Result<(), NetlinkError> {
+    tracing::info!("ip link add {} type bridge forward_delay 0", spec.name);
     let mut message = LinkMessage::default();
     message.attributes = vec![
         LinkAttribute::IfName(spec.name.to_owned()),
@@ -92,6 +93,9 @@ pub fn ensure_port(
     bridge: u32,
     flags: PortFlags,
 ) -> Result<(), NetlinkError> {
+    let isolated = if flags.isolated { "on" } else { "off" };
+    tracing::info!("ip link set dev [number {port}] master [number {bridge}] addrgenmode none");
+    tracing::info!("bridge link set dev [number {port}] learning off isolated {isolated}");
     let mut message = LinkMessage::default();
     message.header.index = port;
     message.attributes = vec![
@@ -161,6 +165,7 @@ pub fn ensure_static_fdb_entry(
     port: u32,
     mac: [u8; 6],
 ) -> Result<(), NetlinkError> {
+    tracing::info!("bridge fdb replace {mac:02x?} dev [number {port}] master static");
     let mut message = NeighbourMessage::default();
     message.header.family = AddressFamily::Bridge;
     message.header.ifindex = port;

@@ -105,6 +105,7 @@ fn links_of(answers: Vec<RouteNetlinkMessage>) -> impl Iterator<Item = Link> {
 
 /// Deletes the link of this name, if it is there. As `ip link delete dev NAME`.
 pub fn delete_link(netlink: &mut Netlink, name: &str) -> Result<(), NetlinkError> {
+    tracing::info!("ip link delete dev {name}");
     let mut message = LinkMessage::default();
     message
         .attributes
@@ -117,6 +118,7 @@ pub fn delete_link(netlink: &mut Netlink, name: &str) -> Result<(), NetlinkError
 
 /// Sets a link up. As `ip link set dev NAME up`.
 pub fn set_up(netlink: &mut Netlink, index: u32) -> Result<(), NetlinkError> {
+    tracing::info!("ip link set dev [number {index}] up");
     let mut message = LinkMessage::default();
     message.header.index = index;
     message.header.flags = LinkFlags::Up;
@@ -130,6 +132,7 @@ pub fn set_up(netlink: &mut Netlink, index: u32) -> Result<(), NetlinkError> {
 ///
 /// What it says by itself when it comes up is lost: its bridge port forwards only a moment later.
 pub fn announce(netlink: &mut Netlink, index: u32, mac: [u8; 6]) -> Result<(), NetlinkError> {
+    tracing::info!("link number {index} announces its addresses");
     let mut message = LinkMessage::default();
     message.header.index = index;
     message

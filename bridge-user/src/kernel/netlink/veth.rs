@@ -29,6 +29,12 @@ pub struct VethSpec<'a> {
 /// half a pair. Both legs are down.
 /// As `ip link add HOST_LEG mtu N type veth peer name CONTAINER_LEG address MAC mtu N netns NS`.
 pub fn create_veth(netlink: &mut Netlink, spec: &VethSpec<'_>) -> Result<(), NetlinkError> {
+    tracing::info!(
+        "ip link add {} mtu {} type veth peer name {} netns [sandbox]",
+        spec.host_leg,
+        spec.mtu,
+        spec.container_leg
+    );
     let mut peer = LinkMessage::default();
     peer.attributes = vec![
         LinkAttribute::IfName(spec.container_leg.to_owned()),
