@@ -1,7 +1,7 @@
 //! SIGKILL between any two steps of a command, then `reconcile`: nothing is leaked, and the same
 //! command succeeds.
 
-use crate::host::{Endpoint, Host, array, text};
+use crate::host::{Endpoint, Host, PINS, array, text};
 
 /// Where a run of a command is killed, one step later each time, until it survives.
 struct Killer<'h> {
@@ -75,17 +75,15 @@ fn kill_making(host: &Host, command: &str, undo: &str, least_steps: u32) {
     while killer.kill_at_next_step() {
         let step = killer.step;
         host.bridge_user("reconcile").ok();
-        assert_eq!(
-            host.snapshot(),
-            before,
-            "step {step} of `{command}` leaves something"
+        host.assert_as_before(
+            &before,
+            &format!("step {step} of `{command}` leaves something"),
         );
         host.bridge_user(command).ok();
         host.bridge_user(undo).ok();
-        assert_eq!(
-            host.snapshot(),
-            before,
-            "step {step} of `{command}`, then `{undo}`"
+        host.assert_as_before(
+            &before,
+            &format!("step {step} of `{command}`, then `{undo}`"),
         );
     }
     killer.assert_steps(least_steps);
@@ -107,18 +105,13 @@ fn kill_removing(host: &Host, make: &dyn Fn(), command: &str, again: &str, least
         }
         let step = killer.step;
         host.bridge_user("reconcile").ok();
-        let after = host.snapshot();
-        let whole = after == present || after == absent;
-        assert!(
-            whole,
-            "step {step} of `{command}` leaves half:\n{}",
-            after.join("\n")
-        );
+        if host.snapshot() != present {
+            host.assert_as_before(&absent, &format!("step {step} of `{command}` leaves half"));
+        }
         host.bridge_user(again).ok();
-        assert_eq!(
-            host.snapshot(),
-            absent,
-            "step {step} of `{command}`, then `{again}`"
+        host.assert_as_before(
+            &absent,
+            &format!("step {step} of `{command}`, then `{again}`"),
         );
     }
     killer.assert_steps(least_steps);
@@ -234,12 +227,8 @@ fn the_sweep_after_a_namespace_went() {
             break;
         }
         host.bridge_user("reconcile").ok();
-        assert_eq!(
-            host.snapshot(),
-            before,
-            "step {} leaves something",
-            killer.step
-        );
+        let step = killer.step;
+        host.assert_as_before(&before, &format!("step {step} leaves something"));
     }
     killer.assert_steps(6);
 }
@@ -254,8 +243,8 @@ fn reconcile_itself() {
     loop {
         host.call("ip -n a link del eth0").ok();
         host.call(&format!("ip link del {bridge}")).ok();
-        let killed = killer.kill_at_next_step();
-        if killed {
+        let dead = killer.kill_at_next_step();
+        if dead {
             host.bridge_user("reconcile").ok();
         }
         for address in a.addresses() {
@@ -266,7 +255,7 @@ fn reconcile_itself() {
             (host.fdb().len(), host.ports().len(), host.link_pins().len()),
             (2, 2, 2)
         );
-        if !killed {
+        if !dead {
             break;
         }
     }
@@ -287,15 +276,11 @@ fn purge() {
         }
         host.bridge_user("reconcile").ok();
         host.bridge_user("purge --yes").ok();
-        assert_eq!(
-            host.snapshot(),
-            fresh,
-            "step {} leaves something",
-            killer.step
-        );
+        host.assert_as_before(&fresh, &format!("step {} leaves something", killer.step));
     }
     killer.assert_steps(8);
     host.assert_clean();
+    assert_eq!(host.files(PINS), [""; 0]);
 }
 
 #[test]
@@ -304,21 +289,16 @@ fn the_very_first_command() {
     let fresh = host.snapshot();
     let mut killer = Killer::of(&host, "net connect --create bridge a");
     loop {
-        let killed = killer.kill_at_next_step();
-        if killed {
+        let dead = killer.kill_at_next_step();
+        if dead {
             host.bridge_user("reconcile").ok();
             assert_eq!(host.files("/run/netns"), [""; 0], "step {}", killer.step);
             host.bridge_user("net connect --create bridge a").ok();
         }
         host.assert_pings("a", "10.90.0.1");
         host.bridge_user("purge --yes").ok();
-        assert_eq!(
-            host.snapshot(),
-            fresh,
-            "step {} leaves something",
-            killer.step
-        );
-        if !killed {
+        host.assert_as_before(&fresh, &format!("step {} leaves something", killer.step));
+        if !dead {
             break;
         }
     }
@@ -334,11 +314,6 @@ fn a_crash_is_mended_by_the_next_command_too() {
     for _ in 0..6 {
         assert!(killer.kill_at_next_step());
         // The snapshot itself lists the networks: the command that mends.
-        assert_eq!(
-            host.snapshot(),
-            before,
-            "step {} leaves something",
-            killer.step
-        );
+        host.assert_as_before(&before, &format!("step {} leaves something", killer.step));
     }
 }

@@ -98,7 +98,7 @@ fn kernels_without_tcx_use_clsact() {
         Host::endpoint(&serde_json::from_str(&view).expect("it printed JSON"), name)
     });
     assert_eq!(host.clsact_filters(&a.host_leg).len(), 1);
-    assert_eq!(host.tcx_programs(&a.host_leg), Vec::<String>::new());
+    assert_eq!(host.tcx_programs(&a.host_leg), [0; 0]);
     let attached = clsact("net inspect --format {{.BridgeUser.Attached}} n");
     assert_eq!(attached.trim(), "clsact");
     clsact("reconcile");

@@ -1,6 +1,6 @@
 //! What must not meet does not, by L2 or by routing, however hard both sides try.
 
-use crate::host::{Endpoint, Host, array, text};
+use crate::host::{Endpoint, Host, array, text, wait_until};
 
 /// Something that an endpoint does by hand to reach a host that it is kept from.
 struct Way {
@@ -180,6 +180,10 @@ fn outside(host: &Host) -> Endpoint {
     ] {
         host.call(&format!("ip {words}")).ok();
     }
+    // Link-local addresses are still probed: until then there is no IPv6 beyond the wire.
+    wait_until("the wire to the outside works", || {
+        host.host_pings("192.168.200.2") && host.host_pings("fdee::2")
+    });
     Endpoint {
         id: String::new(),
         sandbox: "outside".into(),

@@ -21,3 +21,4 @@ mod repair;
 mod sandboxes;
 mod speed;
 mod system;
+mod upgrade;

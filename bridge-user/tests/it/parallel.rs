@@ -57,6 +57,15 @@ fn sixteen_connects_get_sixteen_addresses() {
 }
 
 #[test]
+fn the_first_commands_may_come_together() {
+    let host = Host::new();
+    for _ in 0..5 {
+        at_once(12, |_| host.bridge_user("net ls").ok());
+        host.call("rm -r /run/state").ok();
+    }
+}
+
+#[test]
 fn eight_creates_get_eight_subnets() {
     let host = Host::new();
     at_once(8, |n| host.create(&format!("--ipv6 n{n}")));

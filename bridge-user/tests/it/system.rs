@@ -7,16 +7,25 @@ fn the_demo_does_the_main_job_and_removes_everything() {
     let host = Host::new();
     let fresh = host.snapshot();
     let said = host.bridge_user("demo").ok();
-    assert_eq!(host.snapshot(), fresh);
+    host.assert_as_before(&fresh, "something was changed");
     host.assert_clean();
-    assert!(said.contains("Gbit/s"), "no rates: {said}");
-    let share = said
-        .split_whitespace()
-        .filter_map(|word| word.strip_suffix('%'));
-    let best = share
-        .filter_map(|number| number.parse::<f64>().ok())
-        .fold(0.0, f64::max);
-    assert!(best >= 99.0, "no share of the fast path: {said}");
+    assert_eq!(
+        said.matches("Gbit/s").count(),
+        2,
+        "a rate for each datapath: {said}"
+    );
+    // The last column of the line of a datapath.
+    let share = |datapath: &str| {
+        let line = said
+            .lines()
+            .find(|line| line.starts_with(&format!("{datapath} ")));
+        let words = line
+            .and_then(|line| line.strip_suffix('%'))?
+            .split_whitespace();
+        words.last()?.parse::<f64>().ok()
+    };
+    assert!(share("tc") >= Some(99.0), "{said}");
+    assert_eq!(share("off"), Some(0.0), "{said}");
 }
 
 #[test]
@@ -26,7 +35,7 @@ fn the_demo_leaves_alone_what_is_there() {
     host.join("n", "a");
     let before = host.snapshot();
     host.bridge_user("demo").ok();
-    assert_eq!(host.snapshot(), before);
+    host.assert_as_before(&before, "something was changed");
 }
 
 #[test]
@@ -78,7 +87,7 @@ fn doctor_changes_nothing() {
     let host = Host::new();
     let fresh = host.snapshot();
     host.bridge_user("doctor").ok();
-    assert_eq!(host.snapshot(), fresh);
+    host.assert_as_before(&fresh, "something was changed");
 }
 
 #[test]

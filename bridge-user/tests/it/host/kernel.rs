@@ -1,5 +1,6 @@
 //! What the kernel's own tools say about a host: the second witness of every test.
 
+use aya::programs::ProgramInfo;
 use aya::programs::tc::{SchedClassifier, TcAttachType};
 use serde_json::Value;
 
@@ -108,23 +109,17 @@ impl Host {
 
     /// Whether an ingress program of ours, by tcx or clsact, is on a link.
     pub(crate) fn is_checked(&self, link: &str) -> bool {
-        self.tcx_programs(link)
-            .iter()
-            .any(|name| name == "port_ingress")
-            || !self.clsact_filters(link).is_empty()
+        !self.tcx_programs(link).is_empty() || !self.clsact_filters(link).is_empty()
     }
 
-    /// Names of the programs at a link's tcx ingress; none on kernels without tcx.
-    pub(crate) fn tcx_programs(&self, link: &str) -> Vec<String> {
-        self.inside(
-            || match SchedClassifier::query_tcx(link, TcAttachType::Ingress) {
-                Ok((_, programs)) => programs
-                    .iter()
-                    .filter_map(|program| program.name_as_str().map(str::to_owned))
-                    .collect(),
-                Err(_) => Vec::new(),
-            },
-        )
+    /// Ids of our program at a link's tcx ingress; none on kernels without tcx.
+    pub(crate) fn tcx_programs(&self, link: &str) -> Vec<u32> {
+        let query = || SchedClassifier::query_tcx(link, TcAttachType::Ingress);
+        let (_, programs) = self.inside(query).unwrap_or_default();
+        let ours = programs
+            .iter()
+            .filter(|p| p.name_as_str() == Some("port_ingress"));
+        ours.map(ProgramInfo::id).collect()
     }
 
     /// BPF filters at a link's clsact ingress.
@@ -133,11 +128,9 @@ impl Host {
             .call(&format!("tc -j filter show dev {link} ingress"))
             .run();
         let filters: Value = serde_json::from_str(ran.stdout.trim()).unwrap_or_default();
-        array(&filters)
-            .iter()
-            .filter(|filter| filter["kind"] == "bpf")
-            .cloned()
-            .collect()
+        // The chain of a filter is listed too, as one without options.
+        let is_program = |f: &&Value| f["kind"] == "bpf" && f.get("options").is_some();
+        array(&filters).iter().filter(is_program).cloned().collect()
     }
 
     /// Whatever of ours is on the host: nothing, after everything was removed.

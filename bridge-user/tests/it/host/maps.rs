@@ -1,7 +1,7 @@
 //! Pinned maps, as bpftool prints them.
 
-use bridge_common::{FdbEntry, FdbKey, PortEntry, PortStats};
-use bytemuck::{AnyBitPattern, pod_read_unaligned};
+use bridge_common::{FdbEntry, FdbKey, Meta, PortEntry, PortStats};
+use bytemuck::{AnyBitPattern, bytes_of, pod_read_unaligned};
 use serde_json::Value;
 
 use super::kernel::array;
@@ -34,6 +34,19 @@ impl Host {
                 .json(),
         )
         .to_vec()
+    }
+
+    /// Changes the one value of the map `META`, as another version would have written it.
+    #[track_caller]
+    pub(crate) fn change_meta(&self, change: impl FnOnce(&mut Meta)) {
+        let mut meta: Meta = value_of(&self.dump("META")[0]["value"]);
+        change(&mut meta);
+        let bytes: Vec<String> = bytes_of(&meta).iter().map(ToString::to_string).collect();
+        let value = format!("key 0 0 0 0 value {}", bytes.join(" "));
+        self.call(&format!(
+            "bpftool map update pinned {PINS}/maps/META {value}"
+        ))
+        .ok();
     }
 
     /// Counters of a slot, summed over the CPUs.

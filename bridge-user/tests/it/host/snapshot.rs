@@ -2,16 +2,33 @@
 
 use serde_json::Value;
 
-use super::kernel::{array, text};
-use super::{Host, PINS};
+use super::Host;
+use super::kernel::array;
 
 impl Host {
+    /// Fails with what is more and what is less than in a snapshot taken before.
+    #[track_caller]
+    pub(crate) fn assert_as_before(&self, before: &[String], what: &str) {
+        let after = self.snapshot();
+        let more = after
+            .iter()
+            .filter(|line| !before.contains(line))
+            .map(|line| format!("+ {line}"));
+        let less = before
+            .iter()
+            .filter(|line| !after.contains(line))
+            .map(|line| format!("- {line}"));
+        let changes: Vec<String> = more.chain(less).collect();
+        assert!(changes.is_empty(), "{what}:\n{}", changes.join("\n"));
+    }
+
     /// Rows, links, pins, map entries, firewall, namespaces and hosts files. A refused command
     /// changes none of them.
     pub(crate) fn snapshot(&self) -> Vec<String> {
         let mut lines = self.rows();
         lines.extend(self.link_lines());
-        lines.extend(self.files(PINS));
+        // Program and maps stay loaded until a purge, as the state's file stays.
+        lines.extend(self.link_pins());
         lines.extend(self.fdb().iter().map(|entry| format!("{entry:?}")));
         lines.extend(self.ports().iter().map(|entry| format!("{entry:?}")));
         lines.extend(self.rules());
@@ -27,17 +44,18 @@ impl Host {
         lines
     }
 
-    /// What the state says, by the commands that print it.
+    /// What the state says, by the commands that print it. The default network is only looked at
+    /// once it is there: looking at it makes it.
     fn rows(&self) -> Vec<String> {
-        let list = self.bridge_user("net ls --no-trunc --format json").ok();
-        let mut rows: Vec<String> = list.lines().map(str::to_owned).collect();
-        for row in list.lines() {
-            let row: Value = serde_json::from_str(row).expect("a line is an object");
-            let id = text(&row["ID"]);
-            if !id.is_empty() {
-                rows.push(self.inspect(&id).to_string());
-            }
+        let custom = self
+            .bridge_user("net ls --no-trunc --format json --filter type=custom")
+            .ok();
+        let mut rows: Vec<String> = custom.lines().map(str::to_owned).collect();
+        let mut names = self.networks();
+        if self.link(None, "bu0").is_some() {
+            names.push("bridge".into());
         }
+        rows.extend(names.iter().map(|name| self.inspect(name).to_string()));
         rows
     }
 

@@ -1,0 +1,92 @@
+//! What another version, or another boot, left behind.
+
+use crate::host::{Endpoint, Host, text};
+
+/// A dual-stack network with endpoints in `a` and `b`.
+fn pair(host: &Host) -> (Endpoint, Endpoint) {
+    host.create("--ipv6 n");
+    (host.join("n", "a"), host.join("n", "b"))
+}
+
+#[test]
+fn pins_of_another_layout_are_refused() {
+    let host = Host::new();
+    let (a, b) = pair(&host);
+    host.netns("c");
+    host.change_meta(|meta| meta.layout_version = 99);
+    for words in ["net connect n c", "net create m"] {
+        let refused = host.bridge_user(words);
+        refused.fails_with(1, &["layout version 99", "/sys/fs/bpf/bridge-user"]);
+    }
+    host.transfer(&a, &b, &b.ipv4, 1).assert_fast();
+}
+
+#[test]
+fn another_build_puts_its_program_in_place() {
+    let host = Host::new();
+    let (a, b) = pair(&host);
+    let before = host.transfer(&a, &b, &b.ipv4, 1);
+    let [old] = host.tcx_programs(&a.host_leg)[..] else {
+        panic!("one program is at the port");
+    };
+    host.change_meta(|meta| meta.object_hash += 1);
+    let c = host.join("n", "c");
+    let [new] = host.tcx_programs(&a.host_leg)[..] else {
+        panic!("one program is at the port");
+    };
+    assert_ne!(new, old);
+    assert_eq!(host.tcx_programs(&c.host_leg), [new]);
+    let counted = host.stats(&a.host_leg).fast_packets;
+    assert!(
+        counted >= before.fast,
+        "the counters went on from {before:?}: {counted}"
+    );
+    host.transfer(&a, &b, &b.ipv4, 1).assert_fast();
+    host.transfer(&a, &c, &c.ipv6, 1).assert_fast();
+}
+
+#[test]
+fn a_reboot_restores_networks_and_what_comes_back() {
+    let host = Host::new();
+    let (a, b) = pair(&host);
+    host.bridge_user("net connect --create n made").ok();
+    let bridge = host.bridge_of("n");
+    let mac = || text(&host.link(None, &bridge).expect("the bridge exists")["address"]);
+    let old_mac = mac();
+    // All that a boot takes with it.
+    for words in [
+        "ip netns del a",
+        "ip netns del b",
+        "ip netns del made",
+        &format!("ip link del {bridge}"),
+        "nft flush ruleset",
+        "umount /sys/fs/bpf",
+        "cp /proc/sys/kernel/random/uuid /run/boot-id",
+        "mount --bind /run/boot-id /proc/sys/kernel/random/boot_id",
+    ] {
+        host.call(words).ok();
+    }
+    host.netns("a");
+    host.bridge_user("net ls").ok();
+    assert_eq!((mac(), host.has_table()), (old_mac, true));
+    assert_eq!(
+        host.members("n"),
+        ["a", "b"],
+        "a namespace that we made went for good"
+    );
+    for address in a.addresses() {
+        assert!(host.host_pings(&address), "{address}");
+    }
+    host.netns("b");
+    host.bridge_user("net ls").ok();
+    for address in b.addresses() {
+        host.assert_pings("a", &address);
+    }
+    host.transfer(&a, &b, &b.ipv4, 1).assert_fast();
+    for sandbox in ["a", "b"] {
+        host.bridge_user(&format!("net disconnect n {sandbox}"))
+            .ok();
+    }
+    host.bridge_user("net rm n").ok();
+    host.assert_clean();
+}
