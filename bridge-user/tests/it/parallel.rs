@@ -59,7 +59,7 @@ fn sixteen_connects_get_sixteen_addresses() {
 #[test]
 fn the_first_commands_may_come_together() {
     let host = Host::new();
-    for _ in 0..5 {
+    for _ in 0..20 {
         at_once(12, |_| host.bridge_user("net ls").ok());
         host.call("rm -r /run/state").ok();
     }
