@@ -4,7 +4,9 @@
 //! ours and which are internal. With br_netfilter on, bridged frames pass here too, with the
 //! bridge as both interfaces: `within` has to accept them where ICC is on.
 
-use nftables::helper::{DEFAULT_ARGS, DEFAULT_NFT, NftablesError, apply_ruleset_raw};
+use std::io::{self, Write as _};
+use std::process::{Command, Output, Stdio};
+
 use serde_json::{Value, json};
 
 const TABLE: &str = "bridge_user";
@@ -117,13 +119,40 @@ fn forward_chain() -> Vec<Value> {
 }
 
 fn apply(commands: &[Value]) -> Result<(), NftError> {
-    tracing::info!("nft -j -f - (table inet {TABLE})");
-    tracing::debug!("{}", json!({ "nftables": commands }));
     let ruleset = json!({ "nftables": commands }).to_string();
-    let applied = apply_ruleset_raw(&ruleset, DEFAULT_NFT, DEFAULT_ARGS);
-    applied.map(drop).map_err(|error| match error {
-        NftablesError::NftExecution { inner, .. } => NftError::NoTool(inner),
-        NftablesError::NftFailed { stderr, .. } => NftError::Refused(stderr.trim().into()),
-        error => NftError::Refused(error.to_string()),
-    })
+    tracing::info!("nft -j -f - (table inet {TABLE})");
+    tracing::debug!("{ruleset}");
+    let output = run(&ruleset).map_err(NftError::NoTool)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(NftError::Refused(
+        String::from_utf8_lossy(&output.stderr).trim().into(),
+    ))
+}
+
+/// The crate `nftables` would do, but it leaves nft's reason to standard error and loses it.
+fn run(ruleset: &str) -> io::Result<Output> {
+    let mut nft = Command::new("nft")
+        .args(["-j", "-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let written = nft
+        .stdin
+        .take()
+        .map_or(Ok(()), |mut stdin| stdin.write_all(ruleset.as_bytes()));
+    match written {
+        // It ended without reading, and says why.
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => return Err(e),
+        _ => {}
+    }
+    nft.wait_with_output()
+}
+
+/// Whether the tool is there.
+pub fn check_tool() -> Result<(), NftError> {
+    let version = Command::new("nft").arg("--version").output();
+    version.map(drop).map_err(NftError::NoTool)
 }

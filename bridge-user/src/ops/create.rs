@@ -12,7 +12,7 @@ use super::{Context, Error, random_bytes, random_id};
 use crate::fault;
 use crate::ipam::{self, AddressPool};
 use crate::kernel::netlink::{self, Route};
-use crate::kernel::sysctl;
+use crate::kernel::{nft, sysctl};
 use crate::model::{
     BUILTIN_BRIDGE, Datapath, Driver, Id, InterfaceName, MacAddress, Network, NetworkName, Options,
     Pool, State,
@@ -145,6 +145,8 @@ struct Plan<'a> {
 impl<'a> Plan<'a> {
     fn new(context: &mut Context, spec: &'a CreateSpec) -> Result<Self, Error> {
         let options = Options::parse(&spec.options)?;
+        // Without it neither making nor undoing gets anywhere.
+        nft::check_tool()?;
         let wants_ipv6 = spec.ipv6 || spec.subnets.iter().any(|s| s.addr().is_ipv6());
         if wants_ipv6 && !sysctl::ipv6_available() {
             return Err(Error::NoIpv6(spec.name.to_string()));

@@ -286,6 +286,9 @@ impl Error {
             Self::NoAddressLeft { .. } => {
                 "disconnect an endpoint, or make a network with a larger --subnet".into()
             }
+            Self::Store(StoreError::OpenToOthers { .. }) => {
+                "give a directory of its own with --state-dir, or chmod 700 it".into()
+            }
             Self::Probe(ProbeError::Privilege(_)) => "run it as root, for example by sudo".into(),
             Self::Nft(NftError::NoTool(_)) => "apt-get install nftables, or its like".into(),
             Self::Bpf(BpfError::Owner { .. }) => {

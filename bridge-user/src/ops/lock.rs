@@ -4,7 +4,7 @@
 //! that is `creating` or `deleting` while nobody holds its object's lock is what a crash left.
 //!
 //! ```text
-//! order of taking:  network | sandbox  ->  names | firewall
+//! order of taking:  network | sandbox  ->  names | shared
 //! ```
 //! A command that connects holds the sandbox, not the network: a network goes only when no
 //! endpoint's row refers to it, and the transactions see to that.
@@ -31,8 +31,8 @@ pub(super) struct Lock {
 pub(super) enum Object<'a> {
     /// The hosts files of all sandboxes.
     Names,
-    /// The nft table.
-    Firewall,
+    /// What all networks share: pins and nft table.
+    Shared,
     /// One network or sandbox: their ids are random, so one space serves both.
     Id(&'a Id),
 }
@@ -42,7 +42,7 @@ impl Object<'_> {
     fn offset(self) -> i64 {
         match self {
             Self::Names => 0,
-            Self::Firewall => 1,
+            Self::Shared => 1,
             Self::Id(id) => 2 + i64::from_str_radix(&id.as_str()[..15], 16).unwrap_or_default(),
         }
     }

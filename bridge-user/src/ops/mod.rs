@@ -11,7 +11,6 @@ mod detach;
 mod doctor;
 mod endpoint;
 mod error;
-mod firewall;
 mod inspect;
 mod lock;
 mod names;
@@ -20,6 +19,7 @@ mod purge;
 mod reconcile;
 mod remove;
 mod sandbox;
+mod shared;
 
 use std::path::{Path, PathBuf};
 

@@ -1,19 +1,17 @@
-//! A network's kernel side: its bridge, with the gateway addresses, and its place in the firewall.
+//! A network's kernel side: its bridge, with the gateway addresses, and its place in what all share.
 
 use super::error::Errors;
 use super::{Context, Error};
 use crate::fault;
 use crate::kernel::netlink::{self, BridgeSpec};
 use crate::kernel::sysctl;
-use crate::model::Network;
+use crate::model::{Network, State};
 
 impl Context {
-    /// Makes the bridge be as the row says. The data plane first: its pins say whose the host's
-    /// networks are. Then the firewall: no frame is routed before it.
+    /// Makes the bridge be as the row says. The firewall comes before it: no frame is routed
+    /// unchecked.
     pub(super) fn ensure_network(&mut self, network: &Network) -> Result<(), Error> {
-        self.data_plane()?;
-        fault::step();
-        self.ensure_firewall()?;
+        self.ensure_shared()?;
         fault::step();
         let bridge = netlink::ensure_bridge(
             &mut self.netlink,
@@ -44,12 +42,16 @@ impl Context {
             network.bridge.as_str(),
         ));
         fault::step();
-        errors.note(self.ensure_firewall());
+        errors.note(self.ensure_shared());
         errors.into_result()
     }
 
-    /// Removes a network that is `creating` or `deleting`, row and all.
+    /// Removes a network that no endpoint is left in, row and all.
     pub(super) fn finish_removal(&mut self, network: &Network) -> Result<(), Error> {
+        // While it is `creating`, its rules are still wanted.
+        self.store
+            .write(|rows| rows.set_network_state(&network.id, State::Deleting))?;
+        fault::step();
         self.ensure_network_absent(network)?;
         fault::step();
         Ok(self.store.write(|rows| rows.delete_network(&network.id))?)

@@ -9,7 +9,6 @@ use super::lock::Object;
 use super::{Context, Error};
 use crate::kernel::netlink::{self, Link, Netlink};
 use crate::kernel::{bpf, nft, probe};
-use crate::model::State;
 
 /// Files in the state directory that are ours.
 const FILES: [&str; 4] = ["state.db", "state.db-wal", "state.db-shm", "lock"];
@@ -84,8 +83,6 @@ impl Context {
         }
         for network in self.store.rows().networks()? {
             let _lock = self.lock(Object::Id(&network.id))?;
-            self.store
-                .write(|rows| rows.set_network_state(&network.id, State::Deleting))?;
             errors.note(self.finish_removal(&network));
         }
         errors.into_result()

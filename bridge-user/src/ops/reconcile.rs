@@ -29,7 +29,7 @@ impl Context {
             errors.note(self.reconcile_sandbox(&sandbox.id, true));
         }
         if !networks.is_empty() {
-            errors.note(self.ensure_firewall());
+            errors.note(self.ensure_shared());
         }
         errors.into_result()
     }

@@ -29,6 +29,14 @@ pub enum StoreError {
         /// Why.
         source: std::io::Error,
     },
+    /// Others may read or change what is in the directory.
+    #[error("state directory {path} is open to others: its mode is {mode:o}, not 700")]
+    OpenToOthers {
+        /// The directory.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
     /// SQLite's word.
     #[error("failed to use the state database")]
     Sqlite(#[from] rusqlite::Error),
@@ -88,10 +96,17 @@ impl Store {
         let mode = fs::metadata(directory)
             .map_err(failed)?
             .permissions()
-            .mode();
+            .mode()
+            & 0o777;
         if mode & 0o077 != 0 {
-            fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).map_err(failed)?;
+            return Err(StoreError::OpenToOthers {
+                path: directory.into(),
+                mode,
+            });
         }
+        // SQLite does not wait for others while it changes the journal mode of a new file.
+        let alone = fs::File::open(directory).map_err(failed)?;
+        alone.lock().map_err(failed)?;
         let path = directory.join("state.db");
         let connection = Connection::open(&path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;

@@ -19,6 +19,5 @@ mod privileges;
 mod program;
 mod repair;
 mod sandboxes;
-mod speed;
 mod system;
 mod upgrade;

@@ -165,7 +165,7 @@ fn replace(owner: u64) -> Result<(), BpfError> {
         .load(OBJECT)
         .map_err(|e| BpfError::Load(Box::new(e)))?;
     let program = loaded_program(&mut object)?;
-    let new = program_path().with_extension("new");
+    let new = root("programs").join("new");
     ensure_file_absent(&new)?;
     program.pin(&new).map_err(failed("pin", new.display()))?;
     fs::rename(&new, program_path()).map_err(file_failed("rename", &new))?;

@@ -2,7 +2,6 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -128,22 +127,6 @@ impl<'h> Call<'h> {
         let ran = self.run();
         ran.assert_failure(code, parts);
         ran
-    }
-
-    /// Runs it without anything around it, expects success, and gives the time that it took.
-    #[track_caller]
-    pub(crate) fn time(&self) -> Duration {
-        let mut command = self.command(&[]);
-        let (status, took) = self.host.inside(move || {
-            let start = Instant::now();
-            (command.stdout(Stdio::null()).status(), start.elapsed())
-        });
-        assert!(
-            status.is_ok_and(|status| status.success()),
-            "{}",
-            self.words.join(" ")
-        );
-        took
     }
 
     /// Starts it in the background.

@@ -13,7 +13,6 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -50,20 +49,6 @@ const TOOLS: [(&str, &str); 14] = [
     ("unshare", "util-linux"),
 ];
 
-/// Held shared by every host, and alone by one that measures time.
-static MACHINE: RwLock<()> = RwLock::new(());
-
-/// The guard is only held for what its drop does.
-#[derive(Debug)]
-enum Share {
-    Shared {
-        _guard: RwLockReadGuard<'static, ()>,
-    },
-    Alone {
-        _guard: RwLockWriteGuard<'static, ()>,
-    },
-}
-
 /// Namespaces of the kernel, kept open so that threads of the test can enter them.
 #[derive(Debug)]
 struct Namespaces {
@@ -77,7 +62,6 @@ pub(crate) struct Host {
     holder: Child,
     /// Its end is the holder's end, also when the test process is killed.
     stdin: Option<ChildStdin>,
-    _share: Share,
 }
 
 impl Host {
@@ -90,23 +74,13 @@ impl Host {
     /// A host whose firewall sees bridged frames, or does not.
     #[track_caller]
     pub(crate) fn with_br_netfilter(on: bool) -> Self {
-        let guard = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
-        let host = Self::start(Share::Shared { _guard: guard });
+        let host = Self::start();
         host.set_br_netfilter(on);
         host
     }
 
-    /// A host, while no other one exists in this test process: for measuring time.
     #[track_caller]
-    pub(crate) fn alone() -> Self {
-        let guard = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
-        let host = Self::start(Share::Alone { _guard: guard });
-        host.set_br_netfilter(false);
-        host
-    }
-
-    #[track_caller]
-    fn start(share: Share) -> Self {
+    fn start() -> Self {
         assert!(nix::unistd::geteuid().is_root(), "these tests need root");
         check_tools();
         let mut holder = Command::new("unshare")
@@ -152,7 +126,6 @@ impl Host {
             namespaces,
             holder,
             stdin,
-            _share: share,
         }
     }
 

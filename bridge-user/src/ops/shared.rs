@@ -1,23 +1,20 @@
-//! The nft table, as the rows of all networks say.
+//! What all networks share on a host: the data plane's pins and the nft table. They are there as
+//! long as a network is.
 
 use super::lock::Object;
 use super::{Context, Error};
+use crate::fault;
+use crate::kernel::bpf;
 use crate::kernel::nft::{self, NetworkPolicy};
 use crate::model::State;
 
 impl Context {
-    /// Makes the table be as the networks that are not being removed say. Who comes second sees
-    /// the first one's rows: the lock is held from the reading to the writing.
-    pub(super) fn ensure_firewall(&self) -> Result<(), Error> {
-        let path = self.state_directory.join("lock");
-        let _lock = self
-            .locks
-            .exclusive(Object::Firewall)
-            .map_err(|source| Error::File {
-                action: "lock",
-                path,
-                source,
-            })?;
+    /// Makes the pins and the table be as the networks that are not being removed say. Who comes
+    /// second sees the first one's rows: the lock is held from the reading to the writing.
+    ///
+    /// The pins come first: they say whose the host's networks are.
+    pub(super) fn ensure_shared(&mut self) -> Result<(), Error> {
+        let _lock = self.lock(Object::Shared)?;
         let networks = self.store.rows().networks()?;
         let policies: Vec<NetworkPolicy> = networks
             .iter()
@@ -30,7 +27,12 @@ impl Context {
             .collect();
         if policies.is_empty() {
             nft::ensure_table_absent()?;
+            fault::step();
+            self.data_plane = None;
+            bpf::purge()?;
         } else {
+            self.data_plane()?;
+            fault::step();
             nft::ensure_table(&policies)?;
         }
         Ok(())
