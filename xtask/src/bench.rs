@@ -52,7 +52,7 @@ pub(crate) fn main(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
 const SETUP: &str = "
 set -eu
 mount -t tmpfs tmpfs /run
-mkdir /run/netns /run/etc /run/work /run/state
+mkdir /run/netns /run/etc /run/work
 mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/etc,workdir=/run/work /etc
 mount -t sysfs sysfs /sys
 mount -t bpf bpf /sys/fs/bpf

@@ -70,7 +70,7 @@ enum Command {
 enum CliError {
     /// The operation failed.
     #[error(transparent)]
-    Operation(#[from] ops::Error),
+    Operation(ops::Error),
     /// The template of `--format` cannot be used.
     #[error(transparent)]
     Template(#[from] template::TemplateError),
@@ -83,6 +83,15 @@ enum CliError {
     /// Everything was said already: only the exit code is left.
     #[error("failed")]
     Reported,
+}
+
+impl From<ops::Error> for CliError {
+    fn from(error: ops::Error) -> Self {
+        match error {
+            ops::Error::Output(error) => Self::Output(error),
+            error => Self::Operation(error),
+        }
+    }
 }
 
 /// Runs the command line `arguments`, the program's name first, and gives the exit code.

@@ -51,11 +51,8 @@ pub fn demo(state_directory: &Path, out: &mut impl Write) -> Result<(), Error> {
     for name in &names {
         errors.note(remove(&mut context, name));
     }
-    errors.note(
-        writeln!(out, "Removed the networks, their sandboxes and endpoints.")
-            .map_err(Error::Output),
-    );
-    errors.into_result()
+    errors.into_result()?;
+    writeln!(out, "Removed the networks, their sandboxes and endpoints.").map_err(Error::Output)
 }
 
 fn show(
