@@ -118,6 +118,10 @@ impl Context {
         let Some(sandbox) = self.store.rows().sandbox(id)? else {
             return Ok(());
         };
+        if sandbox.boot_id != self.boot_id {
+            // Indices begin anew with every boot: the old ones may be other ports' by now.
+            self.store.write(|rows| rows.forget_ifindexes(id))?;
+        }
         let liveness = self.liveness(&sandbox)?;
         if let Liveness::Returned(namespace) = &liveness {
             let is = namespace.id();

@@ -130,6 +130,13 @@ impl Rows<'_> {
         Ok(())
     }
 
+    /// Forgets the indices of the host legs of a sandbox's endpoints.
+    pub fn forget_ifindexes(self, sandbox: &Id) -> Result<(), StoreError> {
+        let sql = "UPDATE endpoints SET ifindex = NULL WHERE sandbox = ?1";
+        self.0.execute(sql, [sandbox.as_str()])?;
+        Ok(())
+    }
+
     /// Forgets an endpoint; its leases go with it.
     pub fn delete_endpoint(self, id: &Id) -> Result<(), StoreError> {
         self.0

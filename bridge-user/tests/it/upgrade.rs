@@ -45,19 +45,12 @@ fn another_build_puts_its_program_in_place() {
     host.transfer(&a, &c, &c.ipv6, 1).assert_fast();
 }
 
-#[test]
-fn a_reboot_restores_networks_and_what_comes_back() {
-    let host = Host::new();
-    let (a, b) = pair(&host);
-    host.bridge_user("net connect --create n made").ok();
-    let bridge = host.bridge_of("n");
-    let mac = || text(&host.link(None, &bridge).expect("the bridge exists")["address"]);
-    let old_mac = mac();
-    // All that a boot takes with it.
+/// Takes away all that a boot takes with it.
+fn reboot(host: &Host, bridge: &str, namespaces: &[&str]) {
+    for namespace in namespaces {
+        host.call(&format!("ip netns del {namespace}")).ok();
+    }
     for words in [
-        "ip netns del a",
-        "ip netns del b",
-        "ip netns del made",
         &format!("ip link del {bridge}"),
         "nft flush ruleset",
         "umount /sys/fs/bpf",
@@ -66,6 +59,17 @@ fn a_reboot_restores_networks_and_what_comes_back() {
     ] {
         host.call(words).ok();
     }
+}
+
+#[test]
+fn a_reboot_restores_networks_and_what_comes_back() {
+    let host = Host::new();
+    let (a, b) = pair(&host);
+    host.bridge_user("net connect --create n made").ok();
+    let bridge = host.bridge_of("n");
+    let mac = || text(&host.link(None, &bridge).expect("the bridge exists")["address"]);
+    let old_mac = mac();
+    reboot(&host, &bridge, &["a", "b", "made"]);
     host.netns("a");
     host.bridge_user("net ls").ok();
     assert_eq!((mac(), host.has_table()), (old_mac, true));
@@ -89,4 +93,23 @@ fn a_reboot_restores_networks_and_what_comes_back() {
     }
     host.bridge_user("net rm n").ok();
     host.assert_clean();
+}
+
+#[test]
+fn an_index_of_an_earlier_boot_may_be_another_ports() {
+    let host = Host::new();
+    let (a, b) = pair(&host);
+    reboot(&host, &host.bridge_of("n"), &["a", "b"]);
+    host.netns("a");
+    host.netns("b");
+    // In this boot the bridge is the next link, and the leg that is restored first the one after:
+    // both rows say that their leg had that index.
+    host.call("ip link add probe type bridge").ok();
+    let probe = host.ifindex("probe");
+    host.call("ip link del probe").ok();
+    host.change_rows(&format!("UPDATE endpoints SET ifindex = {}", probe + 2));
+    host.bridge_user("net ls").ok();
+    assert_eq!(host.ports().len(), 2, "no port took another one's entry");
+    host.transfer(&a, &b, &b.ipv4, 1).assert_fast();
+    host.transfer(&b, &a, &a.ipv6, 1).assert_fast();
 }

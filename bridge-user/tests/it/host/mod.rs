@@ -163,6 +163,16 @@ impl Host {
         Call::new(self, &format!("{BINARY} --state-dir {STATE} {words}"))
     }
 
+    /// Changes rows of the state, as an earlier boot would have left them.
+    #[track_caller]
+    pub(crate) fn change_rows(&self, sql: &str) {
+        let changed = self.inside(|| {
+            let state = rusqlite::Connection::open(Path::new(STATE).join("state.db"))?;
+            state.execute_batch(sql)
+        });
+        changed.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    }
+
     /// A command in a namespace of the host, with that namespace's files in /etc.
     pub(crate) fn exec(&self, netns: &str, words: &str) -> Call<'_> {
         Call::new(self, &format!("ip netns exec {netns} {words}"))
