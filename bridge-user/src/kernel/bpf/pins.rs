@@ -63,7 +63,7 @@ pub fn is_bpffs() -> bool {
 
 /// Makes the pins be there, of this object. The state's number is `owner`.
 pub(super) fn ensure(owner: u64) -> Result<(), BpfError> {
-    if present(owner)? && is_current()? {
+    if own_meta(owner)?.is_some_and(is_current) {
         return Ok(());
     }
     mount_bpffs()?;
@@ -74,44 +74,45 @@ pub(super) fn ensure(owner: u64) -> Result<(), BpfError> {
     }
     let _lock = lock()?;
     // Another command may have done it while we waited.
-    match (present(owner)?, is_current()?) {
-        (true, true) => Ok(()),
-        (true, false) => replace(owner),
-        (false, _) => create(owner),
+    match own_meta(owner)? {
+        Some(meta) if is_current(meta) => Ok(()),
+        Some(_) => replace(owner),
+        None => create(owner),
     }
 }
 
 /// Refuses pins of another layout or another state.
 pub fn check_owner(owner: u64) -> Result<(), BpfError> {
-    present(owner).map(drop)
+    own_meta(owner).map(drop)
 }
 
 /// Whether there are pins, complete, of our layout and our state.
 pub(super) fn present(owner: u64) -> Result<bool, BpfError> {
-    if layout()?.is_none() {
-        return Ok(false);
-    }
-    match meta()? {
-        Some(meta) if meta.owner != owner => Err(BpfError::Owner { path: ROOT.into() }),
-        meta => Ok(meta.is_some()),
-    }
+    Ok(own_meta(owner)?.is_some())
 }
 
 /// Layout version of the pins, where there are any; another than ours is an error.
 pub fn layout() -> Result<Option<u32>, BpfError> {
+    Ok(readable_meta()?.map(|meta| meta.layout_version))
+}
+
+/// What the pins are; those of another layout or another state are refused.
+fn own_meta(owner: u64) -> Result<Option<Meta>, BpfError> {
+    match readable_meta()? {
+        Some(meta) if meta.owner != owner => Err(BpfError::Owner { path: ROOT.into() }),
+        meta => Ok(meta),
+    }
+}
+
+/// What the pins are; those of another layout are refused.
+fn readable_meta() -> Result<Option<Meta>, BpfError> {
     match meta()? {
         Some(meta) if meta.layout_version != LAYOUT_VERSION => Err(BpfError::Layout {
             path: ROOT.into(),
             found: meta.layout_version,
         }),
-        meta => Ok(meta.map(|meta| meta.layout_version)),
+        meta => Ok(meta),
     }
-}
-
-/// Whether the pinned program is of the embedded object.
-fn is_current() -> Result<bool, BpfError> {
-    let same = meta()?.is_some_and(|meta| meta.object_hash == object_hash());
-    Ok(same && program_path().exists())
 }
 
 /// `None` where nothing is pinned, or not all of it.
@@ -122,6 +123,11 @@ fn meta() -> Result<Option<Meta>, BpfError> {
     let array = Array::<_, Meta>::try_from(map("META")?).map_err(failed("open", "map META"))?;
     let meta = array.get(&0, 0).map_err(failed("read", "map META"))?;
     Ok((meta.layout_version != 0).then_some(meta))
+}
+
+/// Whether the pinned program is there, and of the embedded object.
+fn is_current(meta: Meta) -> bool {
+    meta.object_hash == object_hash() && program_path().exists()
 }
 
 /// Loads and pins everything. What a crash left of an earlier attempt goes first.
