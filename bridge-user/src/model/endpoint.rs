@@ -81,9 +81,12 @@ impl Endpoint {
 
     /// The address of a family, where it has one.
     pub fn address(&self, ipv6: bool) -> Option<IpAddr> {
-        self.addresses
-            .iter()
-            .map(IpNet::addr)
-            .find(|a| a.is_ipv6() == ipv6)
+        self.cidr(ipv6).map(|cidr| cidr.addr())
+    }
+
+    /// The address of a family with the subnet's prefix length, where it has one.
+    pub fn cidr(&self, ipv6: bool) -> Option<IpNet> {
+        let mut all = self.addresses.iter().copied();
+        all.find(|cidr| cidr.addr().is_ipv6() == ipv6)
     }
 }

@@ -75,21 +75,15 @@ struct EndpointView {
 
 impl EndpointView {
     fn new(endpoint: &Endpoint) -> Self {
-        let address = |ipv6| {
-            let found = endpoint
-                .addresses
-                .iter()
-                .find(|a| a.addr().is_ipv6() == ipv6);
-            found.map(ToString::to_string).unwrap_or_default()
-        };
+        let address = |ipv6| endpoint.cidr(ipv6).map(|cidr| cidr.to_string());
         Self {
             endpoint_id: endpoint.id.to_string(),
             name: endpoint.name.to_string(),
             interface: endpoint.interface.to_string(),
             host_leg: endpoint.host_leg().to_string(),
             mac_address: endpoint.mac.to_string(),
-            ipv4_address: address(false),
-            ipv6_address: address(true),
+            ipv4_address: address(false).unwrap_or_default(),
+            ipv6_address: address(true).unwrap_or_default(),
         }
     }
 }
