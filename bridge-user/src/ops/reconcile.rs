@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
 use super::error::Errors;
-use super::lock::Object;
+use super::lock::{Lock, Object};
 use super::sandbox::Liveness;
 use super::{Context, Error};
 use crate::kernel::bpf;
@@ -21,15 +21,11 @@ impl Context {
     /// error.
     pub fn reconcile(&mut self) -> Result<(), Error> {
         let mut errors = Errors::default();
-        let networks = self.store.rows().networks()?;
-        for network in &networks {
+        for network in self.store.rows().networks()? {
             errors.note(self.reconcile_network(&network.id, true));
         }
         for sandbox in self.store.rows().sandboxes()? {
             errors.note(self.reconcile_sandbox(&sandbox.id, true));
-        }
-        if !networks.is_empty() {
-            errors.note(self.ensure_shared());
         }
         errors.into_result()
     }
@@ -87,15 +83,9 @@ impl Context {
     /// Makes a network right, or finishes its removal. With `wait` unset, a network that a
     /// command is at work on is left to it.
     pub(super) fn reconcile_network(&mut self, id: &Id, wait: bool) -> Result<(), Error> {
-        let object = Object::Id(id);
-        let lock = if wait {
-            Some(self.lock(object)?)
-        } else {
-            self.try_lock(object)?
-        };
-        if lock.is_none() {
+        let Some(_lock) = self.lock_or_leave(id, wait)? else {
             return Ok(());
-        }
+        };
         // It may have been made, or removed, while we waited.
         match self.store.rows().network(id)? {
             None => Ok(()),
@@ -106,15 +96,9 @@ impl Context {
 
     /// Makes a sandbox's endpoints right, or gone with it.
     pub(super) fn reconcile_sandbox(&mut self, id: &Id, wait: bool) -> Result<(), Error> {
-        let object = Object::Id(id);
-        let lock = if wait {
-            Some(self.lock(object)?)
-        } else {
-            self.try_lock(object)?
-        };
-        if lock.is_none() {
+        let Some(_lock) = self.lock_or_leave(id, wait)? else {
             return Ok(());
-        }
+        };
         let Some(sandbox) = self.store.rows().sandbox(id)? else {
             return Ok(());
         };
@@ -135,6 +119,14 @@ impl Context {
         }
         errors.note(self.release_sandbox(id));
         errors.into_result()
+    }
+
+    fn lock_or_leave(&self, id: &Id, wait: bool) -> Result<Option<Lock>, Error> {
+        if wait {
+            self.lock(Object::Id(id)).map(Some)
+        } else {
+            self.try_lock(Object::Id(id))
+        }
     }
 
     fn reconcile_endpoint(
