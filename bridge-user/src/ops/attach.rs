@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::error::{Errors, chain};
+use super::error::Errors;
 use super::sandbox::HeldSandbox;
 use super::{Context, Error, random_bytes, random_id};
 use crate::fault;
@@ -63,14 +63,8 @@ impl Context {
     pub fn connect(&mut self, spec: &ConnectSpec) -> Result<Endpoint, Error> {
         let network = self.network_for_connect(spec)?;
         let held = self.hold_sandbox(&spec.sandbox, spec.create)?;
-        let joined = self.join(&network, &held, spec);
-        match joined {
-            Ok(endpoint) => Ok(endpoint),
-            Err(cause) => match self.release_sandbox(&held.sandbox.id) {
-                Ok(()) => Err(cause),
-                Err(cleanup) => Err(undone(cause, &cleanup)),
-            },
-        }
+        self.join(&network, &held, spec)
+            .map_err(|cause| cause.undone(self.release_sandbox(&held.sandbox.id)))
     }
 
     fn network_for_connect(&mut self, spec: &ConnectSpec) -> Result<Network, Error> {
@@ -125,10 +119,7 @@ impl Context {
                 state: State::Ready,
                 ..endpoint
             }),
-            Err(cause) => match self.remove_endpoint(network, &endpoint.id) {
-                Ok(()) => Err(cause),
-                Err(cleanup) => Err(undone(cause, &cleanup)),
-            },
+            Err(cause) => Err(cause.undone(self.remove_endpoint(network, &endpoint.id))),
         }
     }
 
@@ -152,13 +143,6 @@ impl Context {
         errors.into_result()?;
         fault::step();
         Ok(self.store.write(|rows| rows.delete_endpoint(id))?)
-    }
-}
-
-fn undone(cause: Error, cleanup: &Error) -> Error {
-    Error::Undo {
-        cause: Box::new(cause),
-        cleanup: chain(cleanup),
     }
 }
 

@@ -6,7 +6,6 @@ use std::time::SystemTime;
 
 use ipnet::IpNet;
 
-use super::error::chain;
 use super::lock::Object;
 use super::{Context, Error, random_bytes, random_id};
 use crate::fault;
@@ -117,17 +116,7 @@ impl Context {
                 state: State::Ready,
                 ..network
             }),
-            Err(cause) => Err(self.undo_network(&network, cause)),
-        }
-    }
-
-    fn undo_network(&mut self, network: &Network, cause: Error) -> Error {
-        match self.finish_removal(network) {
-            Ok(()) => cause,
-            Err(cleanup) => Error::Undo {
-                cause: Box::new(cause),
-                cleanup: chain(&cleanup),
-            },
+            Err(cause) => Err(cause.undone(self.finish_removal(&network))),
         }
     }
 }

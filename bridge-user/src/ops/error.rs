@@ -46,9 +46,6 @@ pub enum Error {
         /// Why.
         reason: &'static str,
     },
-    /// The network is being created or removed by another command.
-    #[error("network {0} is being removed")]
-    NetworkGoing(String),
     /// A subnet overlaps one of ours.
     #[error("subnet {subnet} overlaps subnet {other} of network {network}")]
     SubnetOfNetwork {
@@ -258,6 +255,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// This error, with what undoing the operation met.
+    pub(super) fn undone(self, cleanup: Result<(), Self>) -> Self {
+        match cleanup {
+            Ok(()) => self,
+            Err(cleanup) => Self::Undo {
+                cause: Box::new(self),
+                cleanup: chain(&cleanup),
+            },
+        }
+    }
+
     /// The way out, where there is one to name.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
