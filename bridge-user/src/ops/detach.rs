@@ -1,12 +1,11 @@
 //! Disconnecting a sandbox from a network.
 
 use super::lock::Object;
+use super::sandbox::Liveness;
 use super::{Context, Error};
 use crate::kernel::netlink::Netlink;
 use crate::kernel::netns::NetNs;
-use crate::model::{Endpoint, Id, Network, SandboxRef};
-
-use super::sandbox::Liveness;
+use crate::model::{Endpoint, Id, Network, SandboxRef, State};
 
 impl Context {
     /// Disconnects a sandbox from a network. With `force` it may be gone already.
@@ -63,7 +62,8 @@ impl Context {
 
     /// The default routes that went with an endpoint, by the sandbox's next one.
     pub(super) fn hand_over_default_routes(&mut self, sandbox: &Id) -> Result<(), Error> {
-        if self.store.rows().endpoints_in_sandbox(sandbox)?.is_empty() {
+        let endpoints = self.store.rows().endpoints_in_sandbox(sandbox)?;
+        if endpoints.iter().all(|e| e.state == State::Deleting) {
             return Ok(());
         }
         let Some(row) = self.store.rows().sandbox(sandbox)? else {

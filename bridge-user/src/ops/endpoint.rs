@@ -146,7 +146,7 @@ impl Context {
         }
         errors.note(netlink::delete_link(&mut self.netlink, host_leg.as_str()));
         fault::step();
-        if let Some(data_plane) = errors.note(self.data_plane()) {
+        if let Some(data_plane) = &mut self.data_plane {
             errors.note(data_plane.ensure_detached(endpoint.id.as_str()));
             fault::step();
             if let Some(ifindex) = endpoint.ifindex {
