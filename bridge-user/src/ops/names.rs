@@ -33,11 +33,12 @@ impl Context {
         let Some(path) = hosts_path(sandbox) else {
             return Ok(());
         };
-        if !sandbox.owns_hosts && path.exists() {
-            return update(&path, |present| HostsFile::default().render_into(present));
-        }
         if !sandbox.owns_hosts {
-            return Ok(());
+            return if path.exists() {
+                update(&path, |present| HostsFile::default().render_into(present))
+            } else {
+                Ok(())
+            };
         }
         absent_is_fine(fs::remove_file(&path)).map_err(failed("remove", &path))?;
         if let Some(directory) = path.parent() {

@@ -5,7 +5,7 @@ use super::lock::{Lock, Object};
 use super::{Context, Error, random_id};
 use crate::fault;
 use crate::kernel::netlink;
-use crate::kernel::netns::{NetNs, NetNsError};
+use crate::kernel::netns::{self, NetNs, NetNsError, NetNsId};
 use crate::model::{EndpointName, Id, Sandbox, SandboxRef};
 
 /// A sandbox that this command alone works on.
@@ -103,15 +103,7 @@ impl Context {
             .sandbox_with_cookie(&self.boot_id, id.cookie)?;
         let sandbox = match &known {
             Some(sandbox) => sandbox.clone(),
-            None => Sandbox {
-                id: random_id()?,
-                reference: reference.clone(),
-                cookie: id.cookie,
-                inode: id.inode,
-                boot_id: self.boot_id.clone(),
-                created: false,
-                owns_hosts: false,
-            },
+            None => self.new_sandbox(reference, id, false)?,
         };
         let lock = self.lock(Object::Id(&sandbox.id))?;
         let current = self.store.write(|rows| -> Result<_, Error> {
@@ -138,16 +130,7 @@ impl Context {
         name: &EndpointName,
     ) -> Result<Option<HeldSandbox>, Error> {
         let namespace = NetNs::create()?;
-        let id = namespace.id();
-        let sandbox = Sandbox {
-            id: random_id()?,
-            reference: reference.clone(),
-            cookie: id.cookie,
-            inode: id.inode,
-            boot_id: self.boot_id.clone(),
-            created: true,
-            owns_hosts: false,
-        };
+        let sandbox = self.new_sandbox(reference, namespace.id(), true)?;
         let lock = self.lock(Object::Id(&sandbox.id))?;
         self.store.write(|rows| rows.insert_sandbox(&sandbox))?;
         fault::step();
@@ -170,13 +153,27 @@ impl Context {
         }
     }
 
+    fn new_sandbox(
+        &self,
+        reference: &SandboxRef,
+        namespace: NetNsId,
+        created: bool,
+    ) -> Result<Sandbox, Error> {
+        Ok(Sandbox {
+            id: random_id()?,
+            reference: reference.clone(),
+            cookie: namespace.cookie,
+            inode: namespace.inode,
+            boot_id: self.boot_id.clone(),
+            created,
+            owns_hosts: false,
+        })
+    }
+
     /// What became of the sandbox's namespace.
     pub(super) fn liveness(&mut self, sandbox: &Sandbox) -> Result<Liveness, Error> {
         let opened = match NetNs::open(&sandbox.reference.path()) {
-            Ok(namespace) => {
-                let id = namespace.id();
-                Some((namespace, id.cookie))
-            }
+            Ok(namespace) => Some(namespace),
             Err(NetNsError::NotFound { .. } | NetNsError::NotNamespace { .. }) => None,
             Err(error) => return Err(error.into()),
         };
@@ -184,15 +181,15 @@ impl Context {
             // A process id means another process now, and a namespace of ours ended with the boot.
             let may_return = sandbox.reference.netns_name().is_some() && !sandbox.created;
             return Ok(match opened {
-                Some((namespace, cookie)) if may_return && cookie != self.host_cookie => {
+                Some(namespace) if may_return && namespace.id().cookie != self.host_cookie => {
                     Liveness::Returned(namespace)
                 }
                 _ if may_return => Liveness::Dormant,
                 _ => Liveness::Gone,
             });
         }
-        if let Some((namespace, cookie)) = opened
-            && cookie == sandbox.cookie
+        if let Some(namespace) = opened
+            && namespace.id().cookie == sandbox.cookie
         {
             return Ok(Liveness::Alive(namespace));
         }
@@ -202,7 +199,7 @@ impl Context {
             let leg = netlink::link(&mut self.netlink, endpoint.host_leg().as_str())?;
             has_leg |= leg.is_some();
         }
-        if has_leg && crate::kernel::netns::held(sandbox.inode)? {
+        if has_leg && netns::held(sandbox.inode)? {
             return Ok(Liveness::Unreachable);
         }
         Ok(Liveness::Gone)
