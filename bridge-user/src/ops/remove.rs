@@ -12,11 +12,14 @@ impl Context {
         if [BUILTIN_BRIDGE, "host", "none"].contains(&text) {
             return Err(Error::Predefined(text.into()));
         }
-        match self.find_network(text)? {
+        let removed = match self.find_network(text)? {
             Some(network) if network.is_default() => Err(Error::Predefined(text.into())),
             Some(network) => self.remove(&network),
-            None if force => Ok(()),
             None => Err(Error::NetworkNotFound(text.into())),
+        };
+        match removed {
+            Err(Error::NetworkNotFound(_)) if force => Ok(()),
+            removed => removed,
         }
     }
 
@@ -34,8 +37,8 @@ impl Context {
         for network in networks.iter().filter(|n| !n.is_default() && selected(n)) {
             match self.remove(network) {
                 Ok(()) => removed.push(network.name.to_string()),
-                // In use: that is what prune leaves alone.
-                Err(Error::NetworkInUse { .. }) => {}
+                // In use: that is what prune leaves alone. Not found: another command removed it.
+                Err(Error::NetworkInUse { .. } | Error::NetworkNotFound(_)) => {}
                 Err(error) => {
                     errors.note::<()>(Err(error));
                 }

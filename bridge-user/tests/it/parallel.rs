@@ -86,6 +86,18 @@ fn eight_creates_get_eight_subnets() {
 }
 
 #[test]
+fn who_wants_a_network_gone_is_content_that_another_was_quicker() {
+    let host = Host::new();
+    for command in ["net prune --force", "net rm --force n"] {
+        for _ in 0..4 {
+            host.create("n");
+            at_once(4, |_| host.bridge_user(command).ok());
+        }
+    }
+    host.assert_clean();
+}
+
+#[test]
 fn one_of_eight_equal_creates_wins() {
     let host = Host::new();
     let codes = at_once(8, |_| host.bridge_user("net create n").run());
