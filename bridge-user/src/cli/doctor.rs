@@ -61,9 +61,7 @@ pub(super) fn run(arguments: &DoctorArguments, out: &mut impl Write) -> Result<(
         .iter()
         .any(|finding| finding.status == Status::Failure)
     {
-        return Err(CliError::Refused(
-            "this host is not ready: see the failures above".into(),
-        ));
+        return Err(CliError::NotReady);
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
 use tracing::Level;
 
+use crate::model::SandboxRefError;
 use crate::ops::{self, Context};
 
 const DEFAULT_STATE_DIRECTORY: &str = "/var/lib/bridge-user";
@@ -77,9 +78,21 @@ enum CliError {
     /// Standard output cannot be written.
     #[error("failed to write the output")]
     Output(#[from] io::Error),
-    /// What a command says itself.
-    #[error("{0}")]
-    Refused(String),
+    /// Options without a command.
+    #[error("no command is given: see --help")]
+    NoCommand,
+    /// The text names no sandbox.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxRefError),
+    /// Prune was not confirmed.
+    #[error("nothing was removed: it was not confirmed")]
+    NotConfirmed,
+    /// Purge was given without `--yes`.
+    #[error("purge removes every network: confirm with --yes")]
+    NoYes,
+    /// Doctor found a failure.
+    #[error("this host is not ready: see the failures above")]
+    NotReady,
     /// Everything was said already: only the exit code is left.
     #[error("failed")]
     Reported,
@@ -112,6 +125,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(CliError::Output(e)) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(CliError::Reported) => ExitCode::FAILURE,
+        Err(error @ CliError::NoCommand) => {
+            report(&error);
+            ExitCode::from(2)
+        }
         Err(error) => {
             report(&error);
             ExitCode::FAILURE
@@ -162,7 +179,7 @@ fn dispatch(arguments: &Arguments, out: &mut impl Write) -> Result<(), CliError>
         Some(Command::Completions(shell)) => {
             Ok(system::completions(shell, &mut Arguments::command(), out)?)
         }
-        None => Err(CliError::Refused("no command is given, see --help".into())),
+        None => Err(CliError::NoCommand),
     }
 }
 

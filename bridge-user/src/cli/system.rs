@@ -41,9 +41,7 @@ pub(super) fn reconcile(state: &Path) -> Result<(), CliError> {
 
 pub(super) fn purge(arguments: &PurgeArguments, state: &Path) -> Result<(), CliError> {
     if !arguments.yes {
-        return Err(CliError::Refused(
-            "purge removes every network: confirm with --yes".into(),
-        ));
+        return Err(CliError::NoYes);
     }
     Ok(ops::purge(state)?)
 }

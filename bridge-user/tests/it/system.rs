@@ -168,3 +168,9 @@ fn nothing_is_loaded_that_was_not_asked_for() {
         assert_ne!(ran.stdout.trim(), "1", "{path} was switched on");
     }
 }
+
+#[test]
+fn options_without_a_command_are_wrong_usage() {
+    let host = Host::new();
+    host.bridge_user("-v").fails_with(2, &["no command"]);
+}

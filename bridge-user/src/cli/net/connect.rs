@@ -10,9 +10,7 @@ use serde::Serialize;
 use super::super::output::to_value;
 use super::super::template::Template;
 use super::super::{CliError, open};
-use crate::model::{
-    Endpoint, EndpointName, InterfaceName, MacAddress, SandboxRef, SandboxRefError,
-};
+use crate::model::{Endpoint, EndpointName, InterfaceName, MacAddress};
 use crate::ops::ConnectSpec;
 
 #[derive(Debug, Args)]
@@ -102,7 +100,7 @@ pub(in crate::cli) fn connect(
     addresses.extend(arguments.ip6.map(IpAddr::from));
     let spec = ConnectSpec {
         network: arguments.network.clone(),
-        sandbox: sandbox(&arguments.sandbox)?,
+        sandbox: arguments.sandbox.parse()?,
         create: arguments.create,
         name: arguments.name.clone(),
         aliases: arguments.alias.clone(),
@@ -129,12 +127,7 @@ pub(in crate::cli) fn disconnect(
     arguments: &DisconnectArguments,
     state: &Path,
 ) -> Result<(), CliError> {
-    let sandbox = sandbox(&arguments.sandbox)?;
+    let sandbox = arguments.sandbox.parse()?;
     let mut context = open(state)?;
     Ok(context.disconnect(&arguments.network, &sandbox, arguments.force)?)
-}
-
-fn sandbox(text: &str) -> Result<SandboxRef, CliError> {
-    text.parse()
-        .map_err(|e: SandboxRefError| CliError::Refused(e.to_string()))
 }

@@ -59,9 +59,7 @@ pub(in crate::cli) fn prune(
         .map(|f| Filter::parse(f))
         .collect::<Result<Vec<_>, _>>()?;
     if !arguments.force && !confirmed()? {
-        return Err(CliError::Refused(
-            "nothing was removed: it was not confirmed".into(),
-        ));
+        return Err(CliError::NotConfirmed);
     }
     let mut context = open(state)?;
     let (removed, result) =
