@@ -15,6 +15,9 @@ const CAPABILITIES: [(&str, u32); 3] = [
 /// Oldest kernel with all that we use: `SO_NETNS_COOKIE` came last (5.14).
 pub const KERNEL_MIN: (u32, u32) = (5, 14);
 
+/// Oldest kernel with tcx links.
+const TCX_MIN: (u32, u32) = (6, 6);
+
 /// This machine is not up to it.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
@@ -66,6 +69,11 @@ pub fn kernel_release() -> String {
 /// Major and minor version of the running kernel.
 pub fn kernel_version() -> Option<(u32, u32)> {
     version(&kernel_release())
+}
+
+/// Whether the running kernel has tcx links.
+pub fn has_tcx() -> bool {
+    kernel_version() >= Some(TCX_MIN)
 }
 
 fn version(release: &str) -> Option<(u32, u32)> {

@@ -106,11 +106,11 @@ fn kernel() -> Finding {
             let advice = format!("use kernel {major}.{minor} or newer");
             Finding::bad(CHECK, Status::Failure, release, advice)
         }
-        Some(version) if version < (6, 6) => Finding::ok(
+        _ if probe::has_tcx() => Finding::ok(CHECK, format!("{release}, with tcx")),
+        _ => Finding::ok(
             CHECK,
             format!("{release}, without tcx: programs are attached by clsact"),
         ),
-        _ => Finding::ok(CHECK, format!("{release}, with tcx")),
     }
 }
 
@@ -124,10 +124,7 @@ fn bpffs() -> Finding {
         .lines()
         .any(|line| line.split_whitespace().last() == Some("bpf"))
     {
-        return Finding::ok(
-            CHECK,
-            "not mounted yet: the first network's first endpoint does it",
-        );
+        return Finding::ok(CHECK, "not mounted yet: the first network does it");
     }
     let advice = "use a kernel with CONFIG_BPF_SYSCALL";
     Finding::bad(

@@ -46,8 +46,7 @@ impl Hook {
 
 /// Whether this kernel has tcx links.
 pub(super) fn has_links() -> bool {
-    static TCX: LazyLock<bool> =
-        LazyLock::new(|| !forced_clsact() && probe::kernel_version() >= Some((6, 6)));
+    static TCX: LazyLock<bool> = LazyLock::new(|| !forced_clsact() && probe::has_tcx());
     *TCX
 }
 

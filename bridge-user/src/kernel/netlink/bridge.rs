@@ -39,7 +39,7 @@ pub struct PortFlags {
 }
 
 /// Makes a bridge, or makes it right; gives its index.
-/// As `ip link add NAME type bridge forward_delay 0 stp_state 0`.
+/// As `ip link add NAME address MAC type bridge forward_delay 0`, then `ip link set dev NAME mtu N`.
 pub fn ensure_bridge(netlink: &mut Netlink, spec: &BridgeSpec<'_>) -> Result<u32, NetlinkError> {
     if link(netlink, spec.name)?.is_none() {
         create_bridge(netlink, spec)?;
