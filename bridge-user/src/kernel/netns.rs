@@ -18,6 +18,7 @@ use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 
 use super::netlink::Netlink;
 use super::{netlink, sys};
+use crate::fault;
 use crate::model::NETNS_DIR;
 
 /// A network namespace that is kept alive by an open file.
@@ -157,6 +158,7 @@ impl NetNs {
             io::ErrorKind::AlreadyExists => NetNsError::NameTaken { path: path.clone() },
             _ => failed("create", &path)(source),
         })?;
+        fault::step();
         let source = format!("/proc/self/fd/{}", self.file.as_raw_fd());
         let bound = mount(Some(source.as_str()), &path, NONE, MsFlags::MS_BIND, NONE);
         bound.map_err(|errno| {
@@ -173,6 +175,7 @@ impl NetNs {
             Ok(namespace) if namespace.id.cookie == cookie => {
                 umount2(&path, MntFlags::MNT_DETACH)
                     .map_err(|errno| failed("unmount", &path)(errno.into()))?;
+                fault::step();
             }
             Ok(_) | Err(NetNsError::NotFound { .. }) => return Ok(()),
             Err(NetNsError::NotNamespace { .. }) => {

@@ -272,6 +272,30 @@ fn reconcile_itself() {
 }
 
 #[test]
+fn putting_another_builds_program_in_place() {
+    let host = Host::new();
+    let legs = [neighbour(&host), host.join("n", "a")].map(|endpoint| endpoint.host_leg);
+    let mut killer = Killer::of(&host, "reconcile");
+    loop {
+        host.change_meta(|meta| meta.object_hash += 1);
+        let before = host.tcx_programs(&legs[0]);
+        let dead = killer.kill_at_next_step();
+        if dead {
+            host.bridge_user("reconcile").ok();
+        }
+        let [first, second] = [&legs[0], &legs[1]].map(|leg| host.tcx_programs(leg));
+        assert_eq!((first.len(), &first), (1, &second));
+        assert_ne!(first, before, "step {}: nothing was replaced", killer.step);
+        let programs = format!("{PINS}/programs");
+        assert_eq!(host.files(&programs), [format!("{programs}/port_ingress")]);
+        if !dead {
+            break;
+        }
+    }
+    killer.assert_steps(12);
+}
+
+#[test]
 fn purge() {
     let host = Host::new();
     let fresh = host.snapshot();

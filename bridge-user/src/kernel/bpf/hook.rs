@@ -16,6 +16,7 @@ use nix::net::if_::if_nameindex;
 use super::BpfError;
 use super::error::failed;
 use super::pins::{ensure_file_absent, file_failed, link_path};
+use crate::fault;
 use crate::kernel::netlink::{self, Netlink, NetlinkError};
 use crate::kernel::probe;
 
@@ -71,6 +72,7 @@ pub(super) fn ensure_attached(
             return Ok(Hook::Tcx);
         }
         ensure_file_absent(&pin)?;
+        fault::step();
         attach_tcx(program, host_leg, &pin)?;
         Ok(Hook::Tcx)
     } else {
@@ -124,6 +126,7 @@ fn attach_clsact(program: &mut SchedClassifier, host_leg: &str) -> Result<(), Bp
                 .map_err(failed("add clsact to", host_leg))?;
         }
     }
+    fault::step();
     let options = TcAttachOptions::Netlink(NlOptions {
         priority: PRIORITY,
         handle: HANDLE,

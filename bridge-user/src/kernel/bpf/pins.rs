@@ -22,6 +22,7 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::error::failed;
 use super::{BpfError, hook};
+use crate::fault;
 
 /// Where the kernel wants a BPF file system (Documentation/bpf, v6.18: "/sys/fs/bpf").
 const BPFFS: &str = "/sys/fs/bpf";
@@ -147,10 +148,12 @@ fn create(owner: u64) -> Result<(), BpfError> {
             .map(name)
             .ok_or(BpfError::Missing("map that the loader needs"))?;
         map.pin(&path).map_err(failed("pin", path.display()))?;
+        fault::step();
     }
     loaded_program(&mut object)?
         .pin(program_path())
         .map_err(failed("pin", program_path().display()))?;
+    fault::step();
     let mut meta = take_meta(&mut object)?;
     write_meta(&mut meta, owner)?;
     let path = root("maps/META");
@@ -174,8 +177,11 @@ fn replace(owner: u64) -> Result<(), BpfError> {
     let new = root("programs").join("new");
     ensure_file_absent(&new)?;
     program.pin(&new).map_err(failed("pin", new.display()))?;
+    fault::step();
     fs::rename(&new, program_path()).map_err(file_failed("rename", &new))?;
+    fault::step();
     hook::replace_all(program, &root("links"))?;
+    fault::step();
     let mut pinned = Array::try_from(map("META")?).map_err(failed("open", "map META"))?;
     write_meta(&mut pinned, owner)
 }
@@ -259,6 +265,7 @@ fn remove_all(directory: &Path) -> Result<(), BpfError> {
     };
     for entry in entries {
         ensure_file_absent(&entry.map_err(file_failed("read", directory))?.path())?;
+        fault::step();
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::link::set;
 use super::{CREATE_OR_REPLACE, NEW, Netlink, NetlinkError, existing_link, failed, link};
+use crate::fault;
 
 /// How long a port may take from being set up to forwarding; it takes about a millisecond, and
 /// waits for the kernel's link watch (net/core/link_watch.c, v6.18), which may be held back by
@@ -43,6 +44,7 @@ pub struct PortFlags {
 pub fn ensure_bridge(netlink: &mut Netlink, spec: &BridgeSpec<'_>) -> Result<u32, NetlinkError> {
     if link(netlink, spec.name)?.is_none() {
         create_bridge(netlink, spec)?;
+        fault::step();
     }
     let bridge = existing_link(netlink, spec.name)?;
     if bridge.kind.as_deref() != Some("bridge") {
@@ -105,6 +107,7 @@ pub fn ensure_port(
         )])]),
     ];
     set(netlink, message).map_err(failed("make a bridge port of link number", port))?;
+    fault::step();
     let mut message = LinkMessage::default();
     message.header.index = port;
     message.attributes = vec![LinkAttribute::LinkInfo(vec![
