@@ -144,7 +144,8 @@ fn hosts_path(sandbox: &Sandbox) -> Option<PathBuf> {
     Some(Path::new(ETC_NETNS).join(name.as_str()).join("hosts"))
 }
 
-/// Rewrites a file in place, if its text changes.
+/// Rewrites a file in place, if its text changes. What others wrote in it may be in any encoding:
+/// a byte is a character here (Latin-1), and we write ASCII only.
 fn update(path: &Path, text: impl FnOnce(&str) -> String) -> Result<(), Error> {
     let mut options = OpenOptions::new();
     let file = options
@@ -154,18 +155,22 @@ fn update(path: &Path, text: impl FnOnce(&str) -> String) -> Result<(), Error> {
         .truncate(false)
         .open(path);
     let mut file = file.map_err(failed("open", path))?;
-    let mut present = String::new();
-    file.read_to_string(&mut present)
-        .map_err(failed("read", path))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(failed("read", path))?;
+    let present: String = bytes.iter().copied().map(char::from).collect();
     let wanted = text(&present);
     if wanted == present {
         return Ok(());
     }
+    let bytes: Vec<u8> = wanted
+        .chars()
+        .map(|c| u8::try_from(c).expect("it came of a byte, or is ASCII"))
+        .collect();
     let mut write = || {
         file.rewind()?;
-        file.write_all(wanted.as_bytes())?;
+        file.write_all(&bytes)?;
         fault::step();
-        file.set_len(wanted.len() as u64)
+        file.set_len(bytes.len() as u64)
     };
     write().map_err(failed("write", path))
 }

@@ -108,6 +108,23 @@ fn a_file_of_the_users_own_is_kept() {
 }
 
 #[test]
+fn a_file_in_another_encoding_stands_in_nobodys_way() {
+    let host = Host::new();
+    host.create("n");
+    host.netns("a");
+    host.call("mkdir /etc/netns/a").ok();
+    host.call("sh -c")
+        .arg(&format!("printf '# caf\\351\\n' >{}", path("a")))
+        .ok();
+    host.connect("n a");
+    host.join("n", "b");
+    host.assert_pings("a", "b");
+    host.bridge_user("net disconnect n a").ok();
+    let bytes = host.call("od -An -c").arg(&path("a")).ok();
+    assert_eq!(bytes.split_whitespace().collect::<String>(), r"#caf351\n");
+}
+
+#[test]
 fn on_the_default_network_a_sandbox_knows_only_itself() {
     let host = Host::new();
     let [a, b] = ["a", "b"].map(|name| {
