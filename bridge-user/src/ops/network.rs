@@ -37,7 +37,7 @@ impl Context {
     /// Makes the bridge gone, and the network's rules. Goes on after an error.
     pub(super) fn ensure_network_absent(&mut self, network: &Network) -> Result<(), Error> {
         let mut errors = Errors::default();
-        errors.note(netlink::delete_link(
+        errors.note(netlink::delete_bridge(
             &mut self.netlink,
             network.bridge.as_str(),
         ));

@@ -74,6 +74,17 @@ fn options_name_and_size_the_links() {
 }
 
 #[test]
+fn a_link_that_took_the_bridges_name_is_left_alone() {
+    let host = Host::new();
+    host.create("-o com.docker.network.bridge.name=shop0 n");
+    host.call("ip link del shop0").ok();
+    host.call("ip link add shop0 type veth peer name shop1")
+        .ok();
+    host.bridge_user("net rm n").ok();
+    assert!(host.link(None, "shop0").is_some());
+}
+
+#[test]
 fn links_are_named_by_id() {
     let host = Host::new();
     let id = host.create("n");

@@ -12,7 +12,7 @@ use netlink_packet_route::neighbour::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::link::set;
+use super::link::{Link, delete_link, set};
 use super::{CREATE_OR_REPLACE, NEW, Netlink, NetlinkError, existing_link, failed, link};
 use crate::fault;
 
@@ -47,7 +47,7 @@ pub fn ensure_bridge(netlink: &mut Netlink, spec: &BridgeSpec<'_>) -> Result<u32
         fault::step();
     }
     let bridge = existing_link(netlink, spec.name)?;
-    if bridge.kind.as_deref() != Some("bridge") {
+    if !is_bridge(&bridge) {
         return Err(NetlinkError::Kind {
             name: spec.name.into(),
             kind: "bridge",
@@ -67,6 +67,19 @@ pub fn ensure_bridge(netlink: &mut Netlink, spec: &BridgeSpec<'_>) -> Result<u32
         set(netlink, message).map_err(failed("change bridge", spec.name))?;
     }
     Ok(bridge.index)
+}
+
+/// Deletes the bridge of this name, if it is there; a link of another kind that has the name is
+/// somebody else's. As `ip link delete dev NAME type bridge`.
+pub fn delete_bridge(netlink: &mut Netlink, name: &str) -> Result<(), NetlinkError> {
+    match link(netlink, name)? {
+        Some(link) if is_bridge(&link) => delete_link(netlink, name),
+        _ => Ok(()),
+    }
+}
+
+fn is_bridge(link: &Link) -> bool {
+    link.kind.as_deref() == Some("bridge")
 }
 
 /// The MTU is not given here but changed afterwards: only then does the kernel take it as the

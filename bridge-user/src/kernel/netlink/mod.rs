@@ -19,7 +19,8 @@ use netlink_sys::{Socket, SocketAddr};
 
 pub use address::ensure_address;
 pub use bridge::{
-    BridgeSpec, PortFlags, await_forwarding, ensure_bridge, ensure_port, ensure_static_fdb_entry,
+    BridgeSpec, PortFlags, await_forwarding, delete_bridge, ensure_bridge, ensure_port,
+    ensure_static_fdb_entry,
 };
 pub use filter::has_ingress_filter;
 pub use link::{Link, announce, delete_link, existing_link, link, link_at, links, set_up};
