@@ -11,6 +11,7 @@ mod detach;
 mod doctor;
 mod endpoint;
 mod error;
+mod file;
 mod inspect;
 mod lock;
 mod names;

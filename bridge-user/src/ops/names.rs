@@ -2,10 +2,11 @@
 //! /etc/hosts. Written in place: a mounted file is seen by its inode, not by its name.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::error::Errors;
+use super::file::{ensure_file_absent, failed};
 use super::lock::Object;
 use super::{Context, Error};
 use crate::fault;
@@ -40,7 +41,7 @@ impl Context {
                 Ok(())
             };
         }
-        absent_is_fine(fs::remove_file(&path)).map_err(failed("remove", &path))?;
+        ensure_file_absent(&path)?;
         if let Some(directory) = path.parent() {
             // Others may have files in it.
             let _ = fs::remove_dir(directory);
@@ -173,20 +174,4 @@ fn update(path: &Path, text: impl FnOnce(&str) -> String) -> Result<(), Error> {
         file.set_len(bytes.len() as u64)
     };
     write().map_err(failed("write", path))
-}
-
-fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
-    }
-}
-
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
-    let path = path.to_owned();
-    move |source| Error::File {
-        action,
-        path,
-        source,
-    }
 }

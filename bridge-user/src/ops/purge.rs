@@ -1,10 +1,10 @@
 //! Removing everything of ours from the host.
 
 use std::fs;
-use std::io;
 use std::path::Path;
 
 use super::error::Errors;
+use super::file::ensure_file_absent;
 use super::lock::Object;
 use super::{Context, Error};
 use crate::kernel::netlink::{self, Link, Netlink};
@@ -38,17 +38,7 @@ pub fn purge(state_directory: &Path) -> Result<(), Error> {
     errors.note(nft::ensure_table_absent());
     errors.note(bpf::purge());
     for file in FILES {
-        let path = state_directory.join(file);
-        match fs::remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                errors.note::<()>(Err(Error::File {
-                    action: "remove",
-                    path,
-                    source,
-                }));
-            }
-            _ => {}
-        }
+        errors.note(ensure_file_absent(&state_directory.join(file)));
     }
     // Somebody may keep files of their own there.
     let _ = fs::remove_dir(state_directory);

@@ -1,6 +1,7 @@
 //! A sandbox's kernel side: finding its namespace, making it where asked to, and letting it go.
 
 use super::error::Errors;
+use super::file::failed;
 use super::lock::{Lock, Object};
 use super::{Context, Error, random_id};
 use crate::fault;
@@ -43,11 +44,7 @@ impl Context {
     }
 
     fn lock_failed(&self, source: std::io::Error) -> Error {
-        Error::File {
-            action: "lock",
-            path: self.state_directory.join("lock"),
-            source,
-        }
+        failed("lock", &self.state_directory.join("lock"))(source)
     }
 
     /// Finds or makes the sandbox and its row, and holds it.
