@@ -44,6 +44,8 @@ impl std::str::FromStr for State {
     }
 }
 
+const HOST_LEG_PREFIX: &str = "bv-";
+
 /// An endpoint as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
@@ -74,9 +76,15 @@ pub struct Endpoint {
 impl Endpoint {
     /// Name of the host leg.
     pub fn host_leg(&self) -> InterfaceName {
-        format!("bv-{}", self.id.short())
+        format!("{HOST_LEG_PREFIX}{}", self.id.short())
             .parse()
             .expect("15 bytes of an id make a name")
+    }
+
+    /// Whether an interface has such a name as host legs have, and nobody else gives.
+    pub fn is_host_leg(interface: &str) -> bool {
+        let id = interface.strip_prefix(HOST_LEG_PREFIX);
+        id.is_some_and(Id::is_short)
     }
 
     /// The address of a family, where it has one.
@@ -88,5 +96,18 @@ impl Endpoint {
     pub fn cidr(&self, ipv6: bool) -> Option<IpNet> {
         let mut all = self.addresses.iter().copied();
         all.find(|cidr| cidr.addr().is_ipv6() == ipv6)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_legs_are_known_by_their_names() {
+        assert!(Endpoint::is_host_leg("bv-0123456789ab"));
+        for other in ["bv-", "bv-home", "bv-0123456789aB", "bu-0123456789ab"] {
+            assert!(!Endpoint::is_host_leg(other), "{other}");
+        }
     }
 }

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+/// Digits that lists and interface names show.
+const SHORT: usize = 12;
+
 /// Identifier of a network, endpoint or sandbox.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id(String);
@@ -31,15 +34,24 @@ impl Id {
 
     /// The first 12 digits, as lists show it.
     pub fn short(&self) -> &str {
-        &self.0[..12]
+        &self.0[..SHORT]
     }
+
+    /// Whether a text could be the first 12 digits of an id.
+    pub(super) fn is_short(text: &str) -> bool {
+        text.len() == SHORT && text.bytes().all(is_digit)
+    }
+}
+
+fn is_digit(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
 
 impl FromStr for Id {
     type Err = ParseIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        if text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        if text.len() == 64 && text.bytes().all(is_digit) {
             Ok(Self(text.to_owned()))
         } else {
             Err(ParseIdError(text.to_owned()))

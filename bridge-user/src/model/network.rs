@@ -13,6 +13,10 @@ use super::{Id, InterfaceName, MacAddress, NetworkName, Options, State};
 /// Name of the default network, made on first use.
 pub const BUILTIN_BRIDGE: &str = "bridge";
 
+/// Name of the default network's bridge.
+const DEFAULT_BRIDGE: &str = "bu0";
+const BRIDGE_PREFIX: &str = "bu-";
+
 /// How endpoints are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Driver {
@@ -308,6 +312,22 @@ pub struct Network {
 }
 
 impl Network {
+    /// Name of the bridge of the network `name`, where the user gave none.
+    pub fn bridge_name(name: &NetworkName, id: &Id) -> InterfaceName {
+        let bridge = if name.as_str() == BUILTIN_BRIDGE {
+            DEFAULT_BRIDGE.to_owned()
+        } else {
+            format!("{BRIDGE_PREFIX}{}", id.short())
+        };
+        bridge.parse().expect("15 bytes of an id make a name")
+    }
+
+    /// Whether an interface has such a name as [`Self::bridge_name`] gives, and nobody else.
+    pub fn is_bridge_name(interface: &str) -> bool {
+        let id = interface.strip_prefix(BRIDGE_PREFIX);
+        interface == DEFAULT_BRIDGE || id.is_some_and(Id::is_short)
+    }
+
     /// Whether it is the default network, where endpoints do not know each other by name.
     pub fn is_default(&self) -> bool {
         self.name.as_str() == BUILTIN_BRIDGE
@@ -355,6 +375,19 @@ mod tests {
         let aux = BTreeMap::from([("router".to_owned(), "10.1.0.1".parse().unwrap())]);
         let pool = Pool::new("10.1.0.0/24".parse().unwrap(), None, None, aux).unwrap();
         assert_eq!(pool.gateway().to_string(), "10.1.0.2");
+    }
+
+    #[test]
+    fn bridges_are_known_by_their_names() {
+        let id = Id::from_bytes([0xab; 32]);
+        for (network, bridge) in [("bridge", "bu0"), ("web", "bu-abababababab")] {
+            let name = Network::bridge_name(&network.parse().unwrap(), &id);
+            assert_eq!(name.as_str(), bridge);
+            assert!(Network::is_bridge_name(bridge));
+        }
+        for other in ["bu1", "bu-", "bu-ababababab", "bu-shop-network", "br0"] {
+            assert!(!Network::is_bridge_name(other), "{other}");
+        }
     }
 
     #[test]

@@ -18,9 +18,6 @@ use crate::model::{
 };
 use crate::store::Rows;
 
-/// Name of the default network's bridge.
-const DEFAULT_BRIDGE: &str = "bu0";
-
 /// Smallest MTU of a link with IPv6 (RFC 8200, section 5).
 const IPV6_MTU_MIN: u32 = 1280;
 
@@ -149,8 +146,7 @@ impl<'a> Plan<'a> {
         };
         let bridge = match &options.bridge_name {
             Some(name) => name.clone(),
-            None if spec.name.as_str() == BUILTIN_BRIDGE => DEFAULT_BRIDGE.parse()?,
-            None => format!("bu-{}", id.short()).parse()?,
+            None => Network::bridge_name(&spec.name, &id),
         };
         if netlink::link(&mut context.netlink, bridge.as_str())?.is_some() {
             return Err(Error::BridgeTaken(bridge.to_string()));

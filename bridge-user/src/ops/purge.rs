@@ -9,6 +9,7 @@ use super::lock::Object;
 use super::{Context, Error};
 use crate::kernel::netlink::{self, Link, Netlink};
 use crate::kernel::{bpf, nft, probe};
+use crate::model::{Endpoint, Network};
 
 /// Files in the state directory that are ours.
 const FILES: [&str; 4] = ["state.db", "state.db-wal", "state.db-shm", "lock"];
@@ -47,14 +48,9 @@ pub fn purge(state_directory: &Path) -> Result<(), Error> {
 
 /// Bridges and host legs have names that nobody else gives.
 fn is_ours(link: &Link) -> bool {
-    let id = |prefix: &str| {
-        link.name.strip_prefix(prefix).is_some_and(|id| {
-            id.len() == 12 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-        })
-    };
     match link.kind.as_deref() {
-        Some("veth") => id("bv-"),
-        Some("bridge") => id("bu-") || link.name == "bu0",
+        Some("veth") => Endpoint::is_host_leg(&link.name),
+        Some("bridge") => Network::is_bridge_name(&link.name),
         _ => false,
     }
 }

@@ -19,6 +19,7 @@ use super::pins::{ensure_file_absent, file_failed, link_path};
 use crate::fault;
 use crate::kernel::netlink::{self, Netlink, NetlinkError};
 use crate::kernel::probe;
+use crate::model::Endpoint;
 
 /// Priority of our filter, by which we find it again; before those that tools choose themselves
 /// (from 49152 down, `tcf_auto_prio`, net/sched/cls_api.c, v6.1).
@@ -168,7 +169,7 @@ pub(super) fn replace_all(program: &mut SchedClassifier, links: &Path) -> Result
     let links = if_nameindex().map_err(|e| file_failed("list", Path::new("links"))(e.into()))?;
     for link in &links {
         let name = link.name().to_string_lossy();
-        if name.starts_with("bv-") {
+        if Endpoint::is_host_leg(&name) {
             attach_clsact(program, &name)?;
         }
     }
