@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 /// Key of the map `FDB`.
-#[repr(C)]
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]
 pub struct FdbKey {
     /// MAC address, in the order of its bytes on the wire.

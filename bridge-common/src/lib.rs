@@ -5,24 +5,42 @@
 
 #![no_std]
 
+mod event;
 mod fdb;
 mod meta;
+mod neigh;
 mod port;
 mod stats;
 
+pub use event::{Bucket, DecisionRecord, EVENT_BYTES, EXPLAIN_MARK, Event, TraceState, verdict};
 pub use fdb::{FdbEntry, FdbKey};
 pub use meta::Meta;
-pub use port::{PORT_ICC_OFF, PORT_REDIRECT_OFF, PortEntry};
+pub use neigh::{
+    Address, NEIGHBOUR_GATEWAY, NeighbourEntry, NeighbourKey, SubnetEntry, SubnetKey, mapped,
+};
+pub use port::{
+    ENDPOINT_ICC_OFF, ENDPOINT_INTERNAL, ENDPOINT_REACHABLE, ENDPOINT_REDIRECT_OFF,
+    ENDPOINT_TRUSTED, EndpointEntry, PortEntry, wire_mac,
+};
 pub use stats::{DROP_REASONS, DropReason, NO_SLOT, PortStats};
 
 /// Version of every layout in this crate, kept in the pinned map `META`.
 ///
 /// Raise it when a shared type, a map's kind or the meaning of a field changes: the loader
 /// refuses pins of another version.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
-/// Ports that the maps hold at most: entries of `PORTS`, `FDB` and `STATS`.
+/// Ports that the maps hold at most.
 pub const MAX_PORTS: u32 = 16_384;
+
+/// Neighbours that the maps hold at most: two addresses a port, and gateways.
+pub const MAX_NEIGHBOURS: u32 = 2 * MAX_PORTS + 8_192;
+
+/// Subnets that the maps hold at most.
+pub const MAX_SUBNETS: u32 = 8_192;
+
+/// Bytes of the ring buffer `EVENTS`.
+pub const EVENTS_BYTES: u32 = 1 << 18;
 
 /// Implements `aya::Pod` for a type that bytemuck has already proved to be plain data.
 macro_rules! map_type {

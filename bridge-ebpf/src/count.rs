@@ -23,7 +23,11 @@ pub fn count(stats: &mut PortStats, verdict: Verdict, weight: Weight) {
             stats.fast_packets = stats.fast_packets.wrapping_add(packets);
             stats.fast_bytes = stats.fast_bytes.wrapping_add(bytes);
         }
-        Verdict::Next => {
+        Verdict::Answer(_) => {
+            stats.answered_packets = stats.answered_packets.wrapping_add(packets);
+            stats.answered_bytes = stats.answered_bytes.wrapping_add(bytes);
+        }
+        Verdict::Next | Verdict::Host { .. } => {
             stats.slow_packets = stats.slow_packets.wrapping_add(packets);
             stats.slow_bytes = stats.slow_bytes.wrapping_add(bytes);
         }
@@ -78,7 +82,7 @@ mod tests {
 
     #[test]
     fn every_drop_reason_has_its_own_counter() {
-        for reason in DropReason::ALL {
+        for &reason in DropReason::ALL {
             let mut expected = PortStats::default();
             expected.drops[reason as usize] = 1;
             assert_eq!(

@@ -1,67 +1,136 @@
-//! The decision about a frame, from the facts that the hook gathered.
+//! The decision about a frame: every check, in order.
 //!
 //! Only what is provably allowed is redirected; whatever this code does not know goes to the
-//! Linux bridge. A frame of an unknown port is dropped: a port without an entry has no policy.
+//! Linux bridge. What the bridge and the host would refuse is refused here too, so that flags of
+//! the bridge and rules of the firewall are a second lock, not the only one.
 
-use bridge_common::{DropReason, FdbEntry, FdbKey, PORT_ICC_OFF, PORT_REDIRECT_OFF, PortEntry};
+use bridge_common::{
+    DropReason, ENDPOINT_ICC_OFF, ENDPOINT_REDIRECT_OFF, ENDPOINT_TRUSTED, EndpointEntry, NO_SLOT,
+};
 
-use crate::Verdict;
+use crate::address::Mac;
+use crate::frame::Frame;
+use crate::parse::{self, Ethernet};
+use crate::{Check, Decision, Tables, Verdict, forward, security};
 
-/// What is known about a frame that came in on a port.
-#[derive(Clone, Copy, Debug)]
-pub struct Facts {
-    /// Index of the host leg that the frame came in on.
-    pub ifindex: u32,
-    /// The port's entry in `PORTS`, if it has one.
-    pub port: Option<PortEntry>,
-    /// Destination MAC address; `None` if the frame is too short for an Ethernet header.
-    pub destination: Option<[u8; 6]>,
-    /// The entry of [`fdb_key`] in `FDB`; `None` if there is no such entry, or no key.
-    pub target: Option<FdbEntry>,
-}
-
-/// Decides about a frame.
+/// Decides about a frame that came in on the host leg `ifindex`; `tagged` says that it has a VLAN
+/// tag which is not among its bytes.
 #[inline(always)]
-pub fn decide(facts: &Facts) -> Verdict {
-    let Some(port) = facts.port else {
-        return Verdict::Drop(DropReason::NoPort);
+pub fn decide<F: Frame, T: Tables>(frame: &F, ifindex: u32, tagged: bool, tables: &T) -> Decision {
+    let ethernet = parse::ethernet(frame, tagged);
+    let hint = ethernet.map_or(NO_SLOT, |ethernet| ethernet.source.slot());
+    let Some((slot, endpoint)) = find_port(ifindex, hint, tables) else {
+        return Decision {
+            slot: NO_SLOT,
+            verdict: Verdict::Drop(DropReason::NoPort),
+            check: Check::Port,
+        };
     };
-    if facts.destination.is_none() {
-        return Verdict::Drop(DropReason::Malformed);
+    let (verdict, check) = match ethernet {
+        Some(ethernet) => checks(frame, &ethernet, slot, endpoint, tables),
+        None => (Verdict::Drop(DropReason::Malformed), Check::Ethernet),
+    };
+    Decision {
+        slot,
+        verdict,
+        check,
     }
-    match facts.target {
-        // An entry of another network took the place of the one that was looked up.
-        Some(target) if target.network != port.network => Verdict::Next,
-        // A station behind the very port that sent is the bridge's business: it does not
-        // send a frame back where it came from unless hairpin is on.
-        Some(target)
-            if fdb_key(Some(port), facts.destination).is_some()
-                && target.ifindex != facts.ifindex =>
-        {
-            Verdict::Redirect {
-                ifindex: target.ifindex,
-            }
+}
+
+/// The port's slot and endpoint, by the slot that the source MAC address ends in, if that is
+/// right, else by the index of the port.
+#[inline(always)]
+fn find_port<T: Tables>(ifindex: u32, hint: u16, tables: &T) -> Option<(u16, &EndpointEntry)> {
+    if hint != NO_SLOT
+        && let Some(endpoint) = tables.endpoint(hint)
+        && endpoint.ifindex == ifindex
+    {
+        return Some((hint, endpoint));
+    }
+    let slot = tables.slot(ifindex)?;
+    let endpoint = tables.endpoint(slot)?;
+    (endpoint.ifindex == ifindex).then_some((slot, endpoint))
+}
+
+#[inline(always)]
+fn checks<F: Frame, T: Tables>(
+    frame: &F,
+    ethernet: &Ethernet,
+    slot: u16,
+    endpoint: &EndpointEntry,
+    tables: &T,
+) -> (Verdict, Check) {
+    if endpoint.flags & ENDPOINT_TRUSTED == 0 {
+        if ethernet.source != Mac::new(endpoint.mac) {
+            return (Verdict::Drop(DropReason::SpoofedMac), Check::SourceMac);
         }
-        _ => Verdict::Next,
+        match security::check(frame, ethernet, endpoint) {
+            Ok(()) => {}
+            Err(reason @ DropReason::Malformed) => return (Verdict::Drop(reason), Check::Headers),
+            Err(reason) => return (Verdict::Drop(reason), Check::SourceAddress),
+        }
+    }
+    if ethernet.destination.is_group() {
+        to_group(frame, ethernet, slot, endpoint, tables)
+    } else {
+        to_station(frame, ethernet, endpoint, tables)
     }
 }
 
-/// The key to look up in `FDB` for a frame, or `None` if the decision does not depend on it.
+/// Broadcast and multicast.
 #[inline(always)]
-pub fn fdb_key(port: Option<PortEntry>, destination: Option<[u8; 6]>) -> Option<FdbKey> {
-    let (port, mac) = (port?, destination?);
-    let may_redirect = port.flags & (PORT_ICC_OFF | PORT_REDIRECT_OFF) == 0;
-    (may_redirect && !is_group(mac)).then_some(FdbKey {
-        mac,
-        network: port.network,
-    })
+fn to_group<F: Frame, T: Tables>(
+    frame: &F,
+    ethernet: &Ethernet,
+    slot: u16,
+    endpoint: &EndpointEntry,
+    tables: &T,
+) -> (Verdict, Check) {
+    if let Some(verdict) = forward::neighbour(frame, ethernet, endpoint, tables) {
+        return (verdict, Check::Neighbour);
+    }
+    if endpoint.storm_pps != 0 && !tables.admit(slot, endpoint.storm_pps) {
+        return (Verdict::Drop(DropReason::Storm), Check::Storm);
+    }
+    if endpoint.flags & ENDPOINT_ICC_OFF != 0 {
+        return (
+            Verdict::Host {
+                ifindex: endpoint.bridge,
+            },
+            Check::Icc,
+        );
+    }
+    (Verdict::Next, Check::Bridge)
 }
 
-/// Whether the address is a group's: multicast or broadcast (IEEE 802-2014, 8.2.2, I/G bit).
+/// Unicast.
 #[inline(always)]
-fn is_group(mac: [u8; 6]) -> bool {
-    mac[0] & 1 == 1
+fn to_station<F: Frame, T: Tables>(
+    frame: &F,
+    ethernet: &Ethernet,
+    endpoint: &EndpointEntry,
+    tables: &T,
+) -> (Verdict, Check) {
+    if ethernet.destination != Mac::new(endpoint.gateway_mac) {
+        if endpoint.flags & ENDPOINT_ICC_OFF != 0 {
+            return (Verdict::Drop(DropReason::Icc), Check::Icc);
+        }
+        if let Some(ifindex) = forward::find(endpoint, ethernet.destination, tables) {
+            let slow = endpoint.flags & ENDPOINT_REDIRECT_OFF != 0
+                || ethernet.tagged
+                // The bridge does not send a frame back where it came from.
+                || ifindex == endpoint.ifindex;
+            let verdict = if slow {
+                Verdict::Next
+            } else {
+                Verdict::Redirect { ifindex }
+            };
+            return (verdict, Check::Fdb);
+        }
+    }
+    // The gateway, or a station that only the bridge knows: that may be the host by another name.
+    match forward::unroutable(frame, ethernet, endpoint, tables) {
+        Some(reason) => (Verdict::Drop(reason), Check::Routing),
+        None => (Verdict::Next, Check::Bridge),
+    }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,18 +1,30 @@
 //! The pure half of the datapath: what to do with a frame, and how to count it.
 //!
-//! No map, no context, no packet pointer: the program (`main.rs`) gathers [`Facts`], [`decide`]
-//! names a [`Verdict`], and the program acts on it. The same code runs in host unit tests.
+//! The program (`main.rs`) gives [`decide`] a [`Frame`] to read and [`Tables`] to ask, and acts on
+//! the [`Decision`]. The same code runs in host tests, over bytes and tables in memory.
 
-#![no_std]
+#![cfg_attr(not(any(test, feature = "testing")), no_std)]
 #![allow(
     clippy::inline_always,
     reason = "one program without calls: aya loads no function that was not inlined"
 )]
 
+mod address;
+mod answer;
 mod count;
 mod decide;
+mod forward;
+mod frame;
+mod parse;
+mod security;
+mod tables;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod verdict;
 
+pub use answer::{ARP_OPERATION, ArpReply, arp_reply, neighbour_advertisement};
 pub use count::{Weight, count};
-pub use decide::{Facts, decide, fdb_key};
-pub use verdict::Verdict;
+pub use decide::decide;
+pub use frame::{Frame, HEADERS_MAX};
+pub use tables::Tables;
+pub use verdict::{Answer, Check, Decision, Verdict};

@@ -8,6 +8,9 @@ use crate::{process, toolchain::Toolchain, workspace::Workspace};
 
 const TARGET: &str = "bpfel-unknown-none";
 
+/// Instructions up to Linux 5.1's, 32-bit ones among them. Names in BTF come from debug information.
+const FLAGS: &[&str] = &["-Cdebuginfo=2", "-Ctarget-cpu=v3", "-Clink-arg=--btf"];
+
 /// Builds the object; its file changes only if its bytes do, so that nothing is rebuilt for it.
 pub(crate) fn build(workspace: &Workspace, toolchain: &Toolchain) -> Result<()> {
     process::check(&mut cargo(workspace, toolchain, "build"))
@@ -37,10 +40,7 @@ pub(crate) fn cargo(workspace: &Workspace, toolchain: &Toolchain, subcommand: &s
         // Map and field names in BTF come from debug information. The user's own flags are for
         // the host, not for this target.
         .env_remove("RUSTFLAGS")
-        .env(
-            "CARGO_ENCODED_RUSTFLAGS",
-            "-Cdebuginfo=2\u{1f}-Clink-arg=--btf",
-        )
+        .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\u{1f}"))
         .env(
             "CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER",
             &toolchain.bpf_linker,

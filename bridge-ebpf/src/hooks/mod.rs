@@ -1,3 +1,48 @@
-//! One module a hook: gather the facts, let the library decide, act on the verdict.
+//! One module a hook: let the library decide over the frame and the maps, act on the verdict.
 
 pub(crate) mod tc;
+
+use bridge_common::{
+    Address, EndpointEntry, FdbEntry, FdbKey, NeighbourEntry, NeighbourKey, SubnetEntry,
+};
+use bridge_ebpf::Tables;
+
+use crate::maps;
+
+/// The maps, as the decision asks them.
+pub(crate) struct Maps {
+    /// For a made frame: nothing is counted against a limit.
+    pub(crate) dry: bool,
+}
+
+impl Tables for Maps {
+    #[inline(always)]
+    fn endpoint(&self, slot: u16) -> Option<&EndpointEntry> {
+        maps::endpoints::find(slot)
+    }
+
+    #[inline(always)]
+    fn slot(&self, ifindex: u32) -> Option<u16> {
+        maps::ports::find(ifindex).map(|port| port.slot)
+    }
+
+    #[inline(always)]
+    fn fdb(&self, key: &FdbKey) -> Option<FdbEntry> {
+        maps::fdb::find(key)
+    }
+
+    #[inline(always)]
+    fn neighbour(&self, key: &NeighbourKey) -> Option<NeighbourEntry> {
+        maps::neighbours::find(key)
+    }
+
+    #[inline(always)]
+    fn subnet(&self, address: &Address) -> Option<SubnetEntry> {
+        maps::subnets::find(address)
+    }
+
+    #[inline(always)]
+    fn admit(&self, slot: u16, pps: u32) -> bool {
+        self.dry || maps::buckets::admit(slot, pps)
+    }
+}

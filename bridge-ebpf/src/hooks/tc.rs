@@ -4,42 +4,55 @@ use aya_ebpf::{
     bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC},
     programs::TcContext,
 };
-use bridge_common::NO_SLOT;
-use bridge_ebpf::{Facts, Verdict, count, decide, fdb_key};
+use bridge_common::EXPLAIN_MARK;
+use bridge_ebpf::{Decision, Verdict, count, decide};
 
+use super::Maps;
 use crate::{maps, packet};
 
-/// Forwards, passes on or drops a frame that a container sent.
+/// Forwards, answers, passes on or drops a frame that a sandbox sent.
 #[inline(always)]
 pub(crate) fn port_ingress(ctx: &TcContext) -> i32 {
-    let facts = gather(ctx);
-    let verdict = decide(&facts);
-    let slot = facts.port.map_or(NO_SLOT, |port| port.slot);
-    maps::stats::update(slot, |stats| count(stats, verdict, packet::weight(ctx)));
-    act(ctx, verdict)
+    packet::pull_headers(ctx);
+    let ifindex = packet::ifindex(ctx);
+    let dry = packet::mark(ctx) == EXPLAIN_MARK;
+    let decision = decide(
+        &packet::Skb(ctx),
+        ifindex,
+        packet::tagged(ctx),
+        &Maps { dry },
+    );
+    if dry {
+        maps::events::leave(decision.record(ifindex));
+        return code(&decision);
+    }
+    let weight = packet::weight(ctx);
+    maps::stats::update(decision.slot, |stats| {
+        count(stats, decision.verdict, weight);
+    });
+    act(ctx, &decision, ifindex)
 }
 
-/// Reads what the decision needs, and the FDB only where it needs that.
 #[inline(always)]
-fn gather(ctx: &TcContext) -> Facts {
-    let ifindex = packet::ifindex(ctx);
-    let port = maps::ports::find(ifindex);
-    let destination = packet::destination(ctx);
-    let target = fdb_key(port, destination).and_then(|key| maps::fdb::find(&key));
-    Facts {
-        ifindex,
-        port,
-        destination,
-        target,
+fn act(ctx: &TcContext, decision: &Decision, ifindex: u32) -> i32 {
+    match decision.verdict {
+        Verdict::Redirect { ifindex } => packet::redirect_peer(ctx, ifindex),
+        Verdict::Answer(answer) => packet::answer(ctx, answer, ifindex),
+        Verdict::Host { ifindex } => packet::to_host(ifindex),
+        Verdict::Next | Verdict::Drop(_) => {
+            let record = decision.record(ifindex);
+            maps::events::tell(record, ctx.len(), |event| packet::head(ctx, event));
+            code(decision)
+        }
     }
 }
 
+/// What the program returns where it does nothing to the frame itself.
 #[inline(always)]
-fn act(ctx: &TcContext, verdict: Verdict) -> i32 {
-    match verdict {
-        Verdict::Redirect { ifindex } => packet::redirect_peer(ctx, ifindex),
-        // Never TC_ACT_OK: it would end the chain and hide other people's filters.
-        Verdict::Next => TC_ACT_UNSPEC,
+fn code(decision: &Decision) -> i32 {
+    match decision.verdict {
         Verdict::Drop(_) => TC_ACT_SHOT,
+        // Never TC_ACT_OK: it would end the chain and hide other people's filters.
+        _ => TC_ACT_UNSPEC,
     }
 }

@@ -5,10 +5,15 @@
     reason = "map definitions are symbols in a section, and map values are shared with others"
 )]
 
+pub(crate) mod buckets;
+pub(crate) mod endpoints;
+pub(crate) mod events;
 pub(crate) mod fdb;
 mod meta;
+pub(crate) mod neighbours;
 pub(crate) mod ports;
 pub(crate) mod stats;
+pub(crate) mod subnets;
 
 use bridge_common::MAX_PORTS;
 

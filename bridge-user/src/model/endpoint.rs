@@ -67,6 +67,8 @@ pub struct Endpoint {
     pub mac: MacAddress,
     /// Name of the container leg.
     pub interface: InterfaceName,
+    /// It may speak with any address, whatever the network's port security.
+    pub trusted: bool,
     /// Index of the host leg once it exists.
     pub ifindex: Option<u32>,
     /// One address a family, with the subnet's prefix length, IPv4 first.

@@ -9,13 +9,17 @@ const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
 const INHIBIT_IPV4: &str = "com.docker.network.bridge.inhibit_ipv4";
 const CONTAINER_IFACE_PREFIX: &str = "com.docker.network.container_iface_prefix";
 const MTU: &str = "com.docker.network.driver.mtu";
+const PORT_SECURITY: &str = "bridge-user.port_security";
+const STORM_PPS: &str = "bridge-user.storm_pps";
 
-const KEYS: [&str; 5] = [
+const KEYS: [&str; 7] = [
     ENABLE_ICC,
     BRIDGE_NAME,
     INHIBIT_IPV4,
     CONTAINER_IFACE_PREFIX,
     MTU,
+    PORT_SECURITY,
+    STORM_PPS,
 ];
 
 /// Smallest MTU of a network: what IPv6 asks of every link (RFC 8200, section 5) is 1280, IPv4
@@ -23,6 +27,10 @@ const KEYS: [&str; 5] = [
 const MTU_MIN: u32 = 68;
 /// Largest MTU of a veth: `ETH_MAX_MTU` (drivers/net/veth.c, v6.18).
 const MTU_MAX: u32 = 65_535;
+
+/// What a busy host sends of ARP, neighbour discovery, mDNS and the like is well below; most of the
+/// first two the data plane answers anyway.
+const STORM_PPS_DEFAULT: u32 = 1000;
 
 /// What the options of a network say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +45,10 @@ pub struct Options {
     pub interface_prefix: String,
     /// MTU of bridge and veth pairs, in bytes.
     pub mtu: u32,
+    /// Whether endpoints may speak with their own addresses only.
+    pub port_security: bool,
+    /// Broadcast and multicast frames a second that an endpoint may send; 0 is no limit.
+    pub storm_pps: u32,
 }
 
 /// Why an option is refused.
@@ -69,6 +81,8 @@ impl Options {
             inhibit_ipv4: false,
             interface_prefix: "eth".into(),
             mtu: 1500,
+            port_security: true,
+            storm_pps: STORM_PPS_DEFAULT,
         };
         for (key, value) in options {
             let refuse = |expected: String| OptionError::Value {
@@ -99,6 +113,12 @@ impl Options {
                         .ok()
                         .filter(|mtu| (MTU_MIN..=MTU_MAX).contains(mtu))
                         .ok_or_else(|| refuse(format!("it is {MTU_MIN} to {MTU_MAX} bytes")))?;
+                }
+                PORT_SECURITY => parsed.port_security = flag()?,
+                STORM_PPS => {
+                    parsed.storm_pps = value.parse().map_err(|_| {
+                        refuse("it is a number of frames a second, 0 for no limit".into())
+                    })?;
                 }
                 _ => return Err(OptionError::UnknownKey { key: key.clone() }),
             }

@@ -40,6 +40,8 @@ pub struct ConnectSpec {
     pub mac: Option<MacAddress>,
     /// Name of the container leg, else the next free one.
     pub interface: Option<InterfaceName>,
+    /// It may speak with any address, whatever the network's port security.
+    pub trusted: bool,
 }
 
 impl ConnectSpec {
@@ -54,6 +56,7 @@ impl ConnectSpec {
             addresses: Vec::new(),
             mac: None,
             interface: None,
+            trusted: false,
         }
     }
 }
@@ -180,6 +183,7 @@ impl Plan<'_> {
             mac: self.mac(&network, &others, slot)?,
             interface: self.interface(rows, &network)?,
             ifindex: None,
+            trusted: self.spec.trusted,
             addresses: self.addresses(rows, &network, &others)?,
         };
         rows.insert_endpoint(&endpoint)?;

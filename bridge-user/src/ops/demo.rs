@@ -248,8 +248,8 @@ fn packets(context: &mut Context, pair: &Pair) -> Result<(u64, u64), Error> {
     let (mut fast, mut all) = (0, 0);
     for endpoint in [&pair.client, &pair.server] {
         let counters = context.counters(endpoint)?;
-        fast += counters.fast_packets;
-        all += counters.fast_packets + counters.slow_packets + counters.dropped_packets;
+        fast += counters.fast().0;
+        all += counters.packets();
     }
     Ok((fast, all))
 }

@@ -3,9 +3,11 @@
 //! No port is ever unchecked, and none a black hole:
 //!
 //! ```text
-//! attach:  PORTS entry -> program -> master, port flags -> legs up -> FDB entry -> announcement
-//! detach:  FDB entry -> veth pair -> link pin -> PORTS entry
+//! attach:  port in the maps -> program -> master, port flags -> legs up -> reachable -> announced
+//! detach:  unreachable -> veth pair -> link pin -> port out of the maps
 //! ```
+
+use std::net::IpAddr;
 
 use super::error::Errors;
 use super::{Context, Error};
@@ -33,18 +35,16 @@ impl Context {
             netlink::ensure_address(&mut inside, leg.index, *address)?;
             fault::step();
         }
-        self.ensure_port(network, endpoint, host_leg.index)?;
+        let port = self.ensure_port(network, endpoint, host_leg.index)?;
         netlink::set_up(&mut inside, leg.index)?;
         fault::step();
         self.ensure_default_routes(&endpoint.sandbox, &mut inside)?;
         fault::step();
         netlink::await_forwarding(&mut self.netlink, host_leg.index)?;
-        let mac = endpoint.mac.bytes();
-        self.data_plane()?
-            .ensure_fdb_entry(network.number, mac, host_leg.index)?;
+        self.data_plane()?.ensure_reachable(host_leg.index, &port)?;
         if !leg.up {
             fault::step();
-            netlink::announce(&mut inside, leg.index, mac)?;
+            netlink::announce(&mut inside, leg.index, endpoint.mac.bytes())?;
         }
         Ok(())
     }
@@ -91,7 +91,7 @@ impl Context {
             return Ok(());
         }
         if let Some(old) = endpoint.ifindex {
-            self.data_plane()?.ensure_port_absent(old)?;
+            self.data_plane()?.ensure_port_absent(old, endpoint.slot)?;
         }
         self.data_plane()?.reset_counters(endpoint.slot)?;
         self.store
@@ -105,14 +105,12 @@ impl Context {
         network: &Network,
         endpoint: &Endpoint,
         ifindex: u32,
-    ) -> Result<(), Error> {
+    ) -> Result<Port, Error> {
         let host_leg = endpoint.host_leg();
         let bridge = netlink::existing_link(&mut self.netlink, network.bridge.as_str())?;
         let port = Port {
-            network: network.number,
-            slot: endpoint.slot,
-            icc: network.options.icc,
-            redirect: network.datapath == Datapath::Tc,
+            bridge: bridge.index,
+            ..port_of(network, endpoint)
         };
         let data_plane = self.data_plane()?;
         data_plane.ensure_port(ifindex, &port)?;
@@ -128,7 +126,7 @@ impl Context {
         fault::step();
         netlink::ensure_static_fdb_entry(&mut self.netlink, ifindex, endpoint.mac.bytes())?;
         fault::step();
-        Ok(())
+        Ok(port)
     }
 
     /// Makes the endpoint gone from the kernel. Goes on after an error.
@@ -140,8 +138,7 @@ impl Context {
         let mut errors = Errors::default();
         let host_leg = endpoint.host_leg();
         if let Some(data_plane) = errors.note(self.data_plane()) {
-            let mac = endpoint.mac.bytes();
-            errors.note(data_plane.ensure_fdb_entry_absent(network.number, mac));
+            errors.note(data_plane.ensure_unreachable(&port_of(network, endpoint)));
             fault::step();
         }
         errors.note(netlink::delete_link(&mut self.netlink, host_leg.as_str()));
@@ -150,7 +147,7 @@ impl Context {
             errors.note(data_plane.ensure_detached(endpoint.id.as_str()));
             fault::step();
             if let Some(ifindex) = endpoint.ifindex {
-                errors.note(data_plane.ensure_port_absent(ifindex));
+                errors.note(data_plane.ensure_port_absent(ifindex, endpoint.slot));
             }
         }
         errors.into_result()
@@ -192,6 +189,37 @@ impl Context {
             Some(host_leg) => container_leg(inside, &host_leg),
             None => Ok(None),
         }
+    }
+}
+
+/// What the program should know of an endpoint, but for the index of the bridge.
+fn port_of(network: &Network, endpoint: &Endpoint) -> Port {
+    let address = |ipv6| endpoint.address(ipv6);
+    Port {
+        network: network.number,
+        slot: endpoint.slot,
+        icc: network.options.icc,
+        redirect: network.datapath == Datapath::Tc,
+        internal: network.internal,
+        trusted: endpoint.trusted || !network.options.port_security,
+        mac: endpoint.mac.bytes(),
+        gateway_mac: network.bridge_mac.bytes(),
+        bridge: 0,
+        ipv4: address(false).and_then(|ip| {
+            if let IpAddr::V4(v4) = ip {
+                Some(v4)
+            } else {
+                None
+            }
+        }),
+        ipv6: address(true).and_then(|ip| {
+            if let IpAddr::V6(v6) = ip {
+                Some(v6)
+            } else {
+                None
+            }
+        }),
+        storm_pps: network.options.storm_pps,
     }
 }
 

@@ -3,6 +3,7 @@
 use super::error::Errors;
 use super::{Context, Error};
 use crate::fault;
+use crate::kernel::bpf::{NetworkFacts, SubnetFacts};
 use crate::kernel::netlink::{self, BridgeSpec};
 use crate::kernel::sysctl;
 use crate::model::{Network, State};
@@ -11,7 +12,9 @@ impl Context {
     /// Makes the bridge be as the row says. The firewall comes before it: no frame is routed
     /// unchecked.
     pub(super) fn ensure_network(&mut self, network: &Network) -> Result<(), Error> {
-        self.ensure_shared()?;
+        self.ensure_shared(None)?;
+        fault::step();
+        self.data_plane()?.ensure_network(&facts_of(network))?;
         fault::step();
         let bridge = netlink::ensure_bridge(
             &mut self.netlink,
@@ -42,7 +45,7 @@ impl Context {
             network.bridge.as_str(),
         ));
         fault::step();
-        errors.note(self.ensure_shared());
+        errors.note(self.ensure_shared(Some(&facts_of(network))));
         errors.into_result()
     }
 
@@ -55,5 +58,21 @@ impl Context {
         self.ensure_network_absent(network)?;
         fault::step();
         Ok(self.store.write(|rows| rows.delete_network(&network.id))?)
+    }
+}
+
+/// What the program should know of a network.
+fn facts_of(network: &Network) -> NetworkFacts {
+    let subnets = network.pools.iter().map(|pool| {
+        let inhibited = pool.subnet().addr().is_ipv4() && network.options.inhibit_ipv4;
+        SubnetFacts {
+            subnet: pool.subnet(),
+            gateway: (!inhibited).then(|| pool.gateway()),
+        }
+    });
+    NetworkFacts {
+        number: network.number,
+        gateway_mac: network.bridge_mac.bytes(),
+        subnets: subnets.collect(),
     }
 }

@@ -162,6 +162,7 @@ impl Context {
 
 fn network_is_right(network: &Network, links: &BTreeMap<&str, &Link>) -> bool {
     network.state == State::Ready
+        && bpf::is_pinned()
         && links
             .get(network.bridge.as_str())
             .is_some_and(|bridge| bridge.up && bridge.mac == Some(network.bridge_mac.bytes()))

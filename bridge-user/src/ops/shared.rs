@@ -4,7 +4,7 @@
 use super::lock::Object;
 use super::{Context, Error};
 use crate::fault;
-use crate::kernel::bpf;
+use crate::kernel::bpf::{self, NetworkFacts};
 use crate::kernel::nft::{self, NetworkPolicy};
 use crate::model::State;
 
@@ -12,8 +12,9 @@ impl Context {
     /// Makes the pins and the table be as the networks that are not being removed say. Who comes
     /// second sees the first one's rows: the lock is held from the reading to the writing.
     ///
-    /// The pins come first: they say whose the host's networks are.
-    pub(super) fn ensure_shared(&mut self) -> Result<(), Error> {
+    /// The pins come first: they say whose the host's networks are. A network that is `going` is
+    /// taken out of the maps here, where nobody takes the pins away meanwhile.
+    pub(super) fn ensure_shared(&mut self, going: Option<&NetworkFacts>) -> Result<(), Error> {
         let _lock = self.lock(Object::Shared)?;
         let networks = self.store.rows().networks()?;
         let policies: Vec<NetworkPolicy> = networks
@@ -31,7 +32,10 @@ impl Context {
             self.data_plane = None;
             bpf::purge()?;
         } else {
-            self.data_plane()?;
+            let data_plane = self.data_plane()?;
+            if let Some(going) = going {
+                data_plane.ensure_network_absent(going)?;
+            }
             fault::step();
             nft::ensure_table(&policies)?;
         }

@@ -10,7 +10,7 @@ use super::{Rows, StoreError, from_json, lowest_free, parse, to_json};
 use crate::model::{Endpoint, EndpointName, Id, State};
 
 const COLUMNS: &str = "endpoints.id, endpoints.network, sandbox, name, aliases, state, slot, mac, \
-                       interface, ifindex";
+                       interface, ifindex, trusted";
 
 impl Rows<'_> {
     /// Every endpoint.
@@ -89,7 +89,7 @@ impl Rows<'_> {
     pub fn insert_endpoint(self, endpoint: &Endpoint) -> Result<(), StoreError> {
         let aliases: Vec<&str> = endpoint.aliases.iter().map(EndpointName::as_str).collect();
         self.0.execute(
-            "INSERT INTO endpoints VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            "INSERT INTO endpoints VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             params![
                 endpoint.id.as_str(),
                 endpoint.network.as_str(),
@@ -101,6 +101,7 @@ impl Rows<'_> {
                 endpoint.mac.to_string(),
                 endpoint.interface.as_str(),
                 endpoint.ifindex,
+                endpoint.trusted,
             ],
         )?;
         for address in &endpoint.addresses {
@@ -163,6 +164,7 @@ fn endpoint_from(row: &Row<'_>) -> Result<Endpoint, StoreError> {
         mac: parse("mac", &text("mac")?)?,
         interface: parse("interface", &text("interface")?)?,
         ifindex: row.get("ifindex")?,
+        trusted: row.get("trusted")?,
         addresses: Vec::new(),
     })
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use rusqlite::{Connection, TransactionBehavior};
 
 /// `PRAGMA user_version` of a file with `schema.sql`.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 /// How long a command waits for the transactions of others.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -131,6 +131,13 @@ impl Store {
         match version(&tx)? {
             0 => {
                 tx.execute_batch(include_str!("schema.sql"))?;
+                tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+                Ok(tx.commit()?)
+            }
+            1 => {
+                tx.execute_batch(
+                    "ALTER TABLE endpoints ADD COLUMN trusted INTEGER NOT NULL DEFAULT 0",
+                )?;
                 tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
                 Ok(tx.commit()?)
             }

@@ -58,6 +58,7 @@ CREATE TABLE endpoints (
     mac       TEXT NOT NULL,
     interface TEXT NOT NULL,
     ifindex   INTEGER,                    -- of the host leg, once it exists
+    trusted   INTEGER NOT NULL,           -- no port security
     UNIQUE (network, sandbox),
     UNIQUE (network, name),
     UNIQUE (network, mac),

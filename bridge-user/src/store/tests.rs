@@ -75,6 +75,7 @@ fn endpoint(byte: u8, network: u8, sandbox: u8) -> Endpoint {
         mac: MacAddress::assigned([byte; 3], byte.into()),
         interface: format!("eth{byte}").parse().unwrap(),
         ifindex: Some(9),
+        trusted: false,
         addresses: vec![
             format!("10.{network}.0.{byte}/24").parse().unwrap(),
             format!("fd00:{network}::{byte}/64").parse().unwrap(),

@@ -33,6 +33,9 @@ pub(in crate::cli) struct ConnectArguments {
     /// Name of the endpoint; else the sandbox's.
     #[arg(long, value_name = "NAME")]
     name: Option<EndpointName>,
+    /// Let it speak with any MAC and IP address: no port security.
+    #[arg(long)]
+    trusted: bool,
     /// Make the network namespace if it is not there.
     #[arg(long)]
     create: bool,
@@ -107,6 +110,7 @@ pub(in crate::cli) fn connect(
         addresses,
         mac: arguments.mac_address,
         interface: arguments.ifname.clone(),
+        trusted: arguments.trusted,
     };
     let endpoint = open(state)?.connect(&spec)?;
     if let Some(template) = template {

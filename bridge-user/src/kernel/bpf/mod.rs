@@ -3,20 +3,28 @@
 //!
 //! Nothing of ours has to run for it: programs, maps and links are held by their pins.
 
+mod counters;
 mod error;
 mod hook;
+mod network;
 mod pins;
+mod port;
 
-use aya::maps::{HashMap, MapData, MapError, PerCpuArray, PerCpuValues};
+use aya::maps::lpm_trie::LpmTrie;
+use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray};
 use aya::programs::SchedClassifier;
 use bridge_common::{
-    DropReason, FdbEntry, FdbKey, PORT_ICC_OFF, PORT_REDIRECT_OFF, PortEntry, PortStats,
+    EndpointEntry, FdbEntry, FdbKey, NeighbourEntry, NeighbourKey, PortEntry, PortStats,
+    SubnetEntry, SubnetKey,
 };
 
 pub use bridge_common::MAX_PORTS;
+pub use counters::Counters;
 pub use error::BpfError;
 pub use hook::Hook;
-pub use pins::{check_owner, has_pins, is_bpffs, layout, object_hash, purge};
+pub use network::{NetworkFacts, SubnetFacts};
+pub use pins::{check_owner, has_pins, is_bpffs, is_pinned, layout, object_hash, purge};
+pub use port::Port;
 
 use error::failed;
 
@@ -24,47 +32,11 @@ use error::failed;
 pub struct DataPlane {
     program: SchedClassifier,
     ports: HashMap<MapData, u32, PortEntry>,
+    endpoints: Array<MapData, EndpointEntry>,
     fdb: HashMap<MapData, FdbKey, FdbEntry>,
+    neighbours: HashMap<MapData, NeighbourKey, NeighbourEntry>,
+    subnets: LpmTrie<MapData, SubnetKey, SubnetEntry>,
     stats: PerCpuArray<MapData, PortStats>,
-}
-
-/// What the program should know of a port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Port {
-    /// Number of its network.
-    pub network: u16,
-    /// Index of its counters.
-    pub slot: u16,
-    /// Inter-container communication: whether frames may go to other ports.
-    pub icc: bool,
-    /// Whether frames may be redirected.
-    pub redirect: bool,
-}
-
-impl From<&Port> for PortEntry {
-    fn from(port: &Port) -> Self {
-        let flag = |set: bool, flag: u32| if set { flag } else { 0 };
-        Self {
-            network: port.network,
-            slot: port.slot,
-            flags: flag(!port.icc, PORT_ICC_OFF) | flag(!port.redirect, PORT_REDIRECT_OFF),
-        }
-    }
-}
-
-/// What was counted at a port, the frames that came from its endpoint.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Packets redirected into the receiver's namespace.
-    pub fast_packets: u64,
-    /// Their bytes.
-    pub fast_bytes: u64,
-    /// Packets left to the Linux bridge.
-    pub slow_packets: u64,
-    /// Their bytes.
-    pub slow_bytes: u64,
-    /// Packets dropped.
-    pub dropped_packets: u64,
 }
 
 impl DataPlane {
@@ -87,58 +59,13 @@ impl DataPlane {
     fn from_pins() -> Result<Self, BpfError> {
         Ok(Self {
             program: pins::program()?,
-            ports: pins::map("PORTS")?
-                .try_into()
-                .map_err(failed("open", "map PORTS"))?,
-            fdb: pins::map("FDB")?
-                .try_into()
-                .map_err(failed("open", "map FDB"))?,
-            stats: pins::map("STATS")?
-                .try_into()
-                .map_err(failed("open", "map STATS"))?,
+            ports: pins::map("PORTS")?,
+            endpoints: pins::map("ENDPOINTS")?,
+            fdb: pins::map("FDB")?,
+            neighbours: pins::map("NEIGHBOURS")?,
+            subnets: pins::map("SUBNETS")?,
+            stats: pins::map("STATS")?,
         })
-    }
-
-    /// Makes the program know a port, by the index of the host leg.
-    pub fn ensure_port(&mut self, ifindex: u32, port: &Port) -> Result<(), BpfError> {
-        let entry = PortEntry::from(port);
-        tracing::info!("map PORTS: {ifindex} -> {entry:?}");
-        self.ports
-            .insert(ifindex, entry, 0)
-            .map_err(failed("write an entry of", "map PORTS"))
-    }
-
-    /// Makes the program not know a port: what still comes from it is dropped.
-    pub fn ensure_port_absent(&mut self, ifindex: u32) -> Result<(), BpfError> {
-        tracing::info!("map PORTS: {ifindex} -> nothing");
-        absent_is_fine(self.ports.remove(&ifindex))
-            .map_err(failed("remove an entry of", "map PORTS"))
-    }
-
-    /// Makes a MAC address of a network be found behind a port.
-    pub fn ensure_fdb_entry(
-        &mut self,
-        network: u16,
-        mac: [u8; 6],
-        ifindex: u32,
-    ) -> Result<(), BpfError> {
-        let entry = FdbEntry {
-            ifindex,
-            network,
-            reserved: 0,
-        };
-        let key = FdbKey { mac, network };
-        tracing::info!("map FDB: {key:?} -> {entry:?}");
-        self.fdb
-            .insert(key, entry, 0)
-            .map_err(failed("write an entry of", "map FDB"))
-    }
-
-    /// Makes a MAC address of a network be found nowhere: the bridge takes its frames.
-    pub fn ensure_fdb_entry_absent(&mut self, network: u16, mac: [u8; 6]) -> Result<(), BpfError> {
-        let key = FdbKey { mac, network };
-        tracing::info!("map FDB: {key:?} -> nothing");
-        absent_is_fine(self.fdb.remove(&key)).map_err(failed("remove an entry of", "map FDB"))
     }
 
     /// Makes the program be attached to the ingress of a host leg, and stay so without us.
@@ -155,34 +82,6 @@ impl DataPlane {
     /// What the program is attached by to a host leg.
     pub fn attached(&self, host_leg: &str) -> Result<Option<Hook>, BpfError> {
         hook::attached(&self.program, host_leg)
-    }
-
-    /// What was counted in a slot, over all CPUs.
-    pub fn counters(&self, slot: u16) -> Result<Counters, BpfError> {
-        let per_cpu = self.stats.get(&slot.into(), 0);
-        let per_cpu = per_cpu.map_err(failed("read an entry of", "map STATS"))?;
-        Ok(per_cpu
-            .iter()
-            .fold(Counters::default(), |sum, cpu| Counters {
-                fast_packets: sum.fast_packets + cpu.fast_packets,
-                fast_bytes: sum.fast_bytes + cpu.fast_bytes,
-                slow_packets: sum.slow_packets + cpu.slow_packets,
-                slow_bytes: sum.slow_bytes + cpu.slow_bytes,
-                dropped_packets: sum.dropped_packets
-                    + DropReason::ALL
-                        .iter()
-                        .map(|r| cpu.drops[*r as usize])
-                        .sum::<u64>(),
-            }))
-    }
-
-    /// Sets a slot's counters to zero.
-    pub fn reset_counters(&mut self, slot: u16) -> Result<(), BpfError> {
-        let cpus = aya::util::nr_cpus().map_err(|(_, source)| BpfError::Cpus(source))?;
-        let zero =
-            PerCpuValues::try_from(vec![PortStats::default(); cpus]).map_err(BpfError::Cpus)?;
-        let set = self.stats.set(slot.into(), zero, 0);
-        set.map_err(failed("write an entry of", "map STATS"))
     }
 }
 

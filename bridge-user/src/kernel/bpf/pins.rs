@@ -1,7 +1,7 @@
 //! What is pinned under /sys/fs/bpf/bridge-user, and how it comes to be there.
 //!
 //! ```text
-//! maps/PORTS  maps/FDB  maps/STATS      made by the first command that needs them
+//! maps/PORTS  maps/FDB  ...             made by the first command that needs them
 //! programs/port_ingress
 //! maps/META                             written last: without it the rest is what a crash left
 //! links/ENDPOINT-ID                     one a port, on kernels with tcx
@@ -12,7 +12,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use aya::maps::{Array, Map, MapData};
+use aya::maps::{Array, Map, MapData, MapError};
 use aya::programs::SchedClassifier;
 use aya::{Ebpf, EbpfLoader};
 use bridge_common::{LAYOUT_VERSION, Meta};
@@ -29,7 +29,18 @@ const BPFFS: &str = "/sys/fs/bpf";
 const ROOT: &str = "/sys/fs/bpf/bridge-user";
 const PROGRAM: &str = "port_ingress";
 /// `META` is not among them: it is pinned when they all are.
-const MAPS: [&str; 3] = ["PORTS", "FDB", "STATS"];
+const MAPS: [&str; 10] = [
+    "PORTS",
+    "ENDPOINTS",
+    "FDB",
+    "NEIGHBOURS",
+    "SUBNETS",
+    "BUCKETS",
+    "STATS",
+    "EVENTS",
+    "TRACE",
+    "DECISION",
+];
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("BRIDGE_USER_BPF_OBJECT"));
 
@@ -121,7 +132,7 @@ fn meta() -> Result<Option<Meta>, BpfError> {
     if !root("maps/META").exists() {
         return Ok(None);
     }
-    let array = Array::<_, Meta>::try_from(map("META")?).map_err(failed("open", "map META"))?;
+    let array: Array<MapData, Meta> = map("META")?;
     let meta = array.get(&0, 0).map_err(failed("read", "map META"))?;
     Ok((meta.layout_version != 0).then_some(meta))
 }
@@ -182,7 +193,7 @@ fn replace(owner: u64) -> Result<(), BpfError> {
     fault::step();
     hook::replace_all(program, &root("links"))?;
     fault::step();
-    let mut pinned = Array::try_from(map("META")?).map_err(failed("open", "map META"))?;
+    let mut pinned = map("META")?;
     write_meta(&mut pinned, owner)
 }
 
@@ -212,10 +223,12 @@ fn write_meta(array: &mut Array<MapData, Meta>, owner: u64) -> Result<(), BpfErr
     array.set(0, meta, 0).map_err(failed("write", "map META"))
 }
 
-pub(super) fn map(name: &str) -> Result<Map, BpfError> {
+/// The pinned map of this name, as a map of a kind.
+pub(super) fn map<M: TryFrom<Map, Error = MapError>>(name: &str) -> Result<M, BpfError> {
     let path = root("maps").join(name);
     let data = MapData::from_pin(&path).map_err(failed("open", path.display()))?;
-    Map::from_map_data(data).map_err(failed("use", path.display()))
+    let map = Map::from_map_data(data).map_err(failed("use", path.display()))?;
+    map.try_into().map_err(failed("use", path.display()))
 }
 
 fn program_path() -> PathBuf {
@@ -233,6 +246,11 @@ pub(super) fn link_path(endpoint: &str) -> PathBuf {
 
 pub(super) fn remove_link(endpoint: &str) -> Result<(), BpfError> {
     ensure_file_absent(&link_path(endpoint))
+}
+
+/// Whether the program is pinned; without it the maps are not there, or not filled.
+pub fn is_pinned() -> bool {
+    program_path().exists()
 }
 
 /// Whether a port of this endpoint has what holds the program to it. A cheap look at names: where

@@ -159,7 +159,10 @@ impl Ran {
     #[track_caller]
     pub(crate) fn assert_failure(&self, code: i32, parts: &[&str]) {
         assert_eq!(self.code, Some(code), "{self}");
-        let first = self.stderr.lines().next().unwrap_or_default();
+        // What was wrong before the command is told first, and stands in nobody's way.
+        let is_warning = |line: &&str| line.starts_with("warning: ");
+        let mut lines = self.stderr.lines().skip_while(is_warning);
+        let first = lines.next().unwrap_or_default();
         assert!(
             first.starts_with("error: "),
             "the first line is no error: {self}"

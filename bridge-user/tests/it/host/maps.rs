@@ -65,6 +65,8 @@ impl Host {
             sum.fast_bytes += stats.fast_bytes;
             sum.slow_packets += stats.slow_packets;
             sum.slow_bytes += stats.slow_bytes;
+            sum.answered_packets += stats.answered_packets;
+            sum.answered_bytes += stats.answered_bytes;
             for (sum, drops) in sum.drops.iter_mut().zip(stats.drops) {
                 *sum += drops;
             }

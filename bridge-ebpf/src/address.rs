@@ -1,0 +1,115 @@
+//! Addresses as the program handles them: integers of the bytes as they lie in memory, so that
+//! reading, comparing and passing one on is an instruction or two, and never a loop over bytes.
+
+use bridge_common::{Address, mapped};
+
+/// A MAC address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mac(u16, u16, u16);
+
+impl Mac {
+    /// Of three units, as they lie in memory ([`bridge_common::wire_mac`]).
+    #[inline(always)]
+    pub fn new(units: [u16; 3]) -> Self {
+        let [a, b, c] = units;
+        Self(a, b, c)
+    }
+
+    /// The bytes on the wire.
+    #[inline(always)]
+    pub fn bytes(self) -> [u8; 6] {
+        let ([a, b], [c, d], [e, f]) = (
+            self.0.to_ne_bytes(),
+            self.1.to_ne_bytes(),
+            self.2.to_ne_bytes(),
+        );
+        [a, b, c, d, e, f]
+    }
+
+    /// Whether it is a group's: multicast or broadcast (IEEE 802-2014, 8.2.2, I/G bit).
+    #[inline(always)]
+    pub fn is_group(self) -> bool {
+        self.0.to_ne_bytes()[0] & 1 == 1
+    }
+
+    /// The slot that an address of our making ends in.
+    #[inline(always)]
+    pub fn slot(self) -> u16 {
+        u16::from_be(self.2)
+    }
+}
+
+/// An IPv4 address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ip4(pub u32);
+
+impl Ip4 {
+    /// No address.
+    pub const UNSPECIFIED: Self = Self(0);
+
+    /// As keys of maps have it.
+    #[inline(always)]
+    pub fn mapped(self) -> Address {
+        mapped(self.0.to_ne_bytes())
+    }
+
+    /// Whether it is multicast, reserved or broadcast (RFC 1112, 4): nothing that is routed.
+    #[inline(always)]
+    pub fn is_beyond_unicast(self) -> bool {
+        self.0.to_ne_bytes()[0] >= 224
+    }
+}
+
+/// An IPv6 address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ip6 {
+    high: u64,
+    low: u64,
+}
+
+impl Ip6 {
+    /// No address.
+    pub const UNSPECIFIED: Self = Self { high: 0, low: 0 };
+
+    /// Of the bytes on the wire.
+    #[inline(always)]
+    pub fn from_bytes(bytes: Address) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = bytes;
+        Self {
+            high: u64::from_ne_bytes([a, b, c, d, e, f, g, h]),
+            low: u64::from_ne_bytes([i, j, k, l, m, n, o, p]),
+        }
+    }
+
+    /// Of two halves, as they lie in memory.
+    #[inline(always)]
+    pub fn new(halves: [u64; 2]) -> Self {
+        let [high, low] = halves;
+        Self { high, low }
+    }
+
+    /// The bytes on the wire.
+    #[inline(always)]
+    pub fn bytes(self) -> Address {
+        let [a, b, c, d, e, f, g, h] = self.high.to_ne_bytes();
+        let [i, j, k, l, m, n, o, p] = self.low.to_ne_bytes();
+        [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+    }
+
+    /// The link-local address of a MAC address (RFC 4291, appendix A).
+    #[inline(always)]
+    pub fn link_local(mac: Mac) -> Self {
+        let [a, b, c, d, e, f] = mac.bytes();
+        Self::new([
+            u64::from_ne_bytes([0xfe, 0x80, 0, 0, 0, 0, 0, 0]),
+            u64::from_ne_bytes([a ^ 0x02, b, c, 0xff, 0xfe, d, e, f]),
+        ])
+    }
+
+    /// Whether it is multicast or link-local (RFC 4291, 2.7 and 2.5.6): nothing that is routed.
+    #[inline(always)]
+    pub fn stays_on_link(self) -> bool {
+        let [first, second, ..] = self.high.to_ne_bytes();
+        first == 0xff || (first == 0xfe && second & 0xc0 == 0x80)
+    }
+}

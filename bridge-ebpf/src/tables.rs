@@ -1,0 +1,27 @@
+//! What the decision may ask: the maps, as the hook has them, and as tests make them.
+
+use bridge_common::{
+    Address, EndpointEntry, FdbEntry, FdbKey, NeighbourEntry, NeighbourKey, SubnetEntry,
+};
+
+/// The maps. Asked only where the answer decides.
+pub trait Tables {
+    /// The endpoint of a slot; its `ifindex` is 0 where there is none.
+    fn endpoint(&self, slot: u16) -> Option<&EndpointEntry>;
+
+    /// The slot of the port whose host leg has this index.
+    fn slot(&self, ifindex: u32) -> Option<u16>;
+
+    /// The FDB entry of a MAC address in a network.
+    fn fdb(&self, key: &FdbKey) -> Option<FdbEntry>;
+
+    /// Who has an address in a network.
+    fn neighbour(&self, key: &NeighbourKey) -> Option<NeighbourEntry>;
+
+    /// The smallest of our subnets that has an address.
+    fn subnet(&self, address: &Address) -> Option<SubnetEntry>;
+
+    /// Whether the port of a slot may send one more frame to a group, at most `pps` a second; it
+    /// is counted against the limit.
+    fn admit(&self, slot: u16, pps: u32) -> bool;
+}

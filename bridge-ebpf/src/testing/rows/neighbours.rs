@@ -1,0 +1,42 @@
+//! Requests for neighbours, and what speaks for them.
+
+#![allow(clippy::wildcard_imports, reason = "the vocabulary of the rows")]
+
+use super::*;
+
+pub(super) fn discovery(add: Add<'_>) {
+    let arp = |slot| {
+        Verdict::Answer(Answer::Arp {
+            mac: World::mac(slot),
+        })
+    };
+    let nd = |slot| {
+        Verdict::Answer(Answer::Neighbour {
+            mac: World::mac(slot),
+            router: false,
+        })
+    };
+    let neighbour_check = Check::Neighbour;
+    add("ARP for a neighbour", 1, A.arp(true, A.ip4(), B.ip4(), ALL), arp(2), neighbour_check);
+    add("ARP for the gateway", 1, A.arp(true, A.ip4(), World::ip4(1, 1), ALL), Verdict::Answer(Answer::Arp { mac: gateway(1) }), neighbour_check);
+    add("ARP for nobody", 1, A.arp(true, A.ip4(), World::ip4(1, 200), ALL), Verdict::Next, Check::Bridge);
+    add("ARP for an address of another network", 1, A.arp(true, A.ip4(), C.ip4(), ALL), Verdict::Next, Check::Bridge);
+    add("a probe for a taken address", 1, A.arp(true, [0; 4], B.ip4(), ALL), arp(2), neighbour_check);
+    add("a probe for the own address", 1, A.arp(true, [0; 4], A.ip4(), ALL), Verdict::Next, Check::Bridge);
+    add("an announcement", 1, A.arp(true, A.ip4(), A.ip4(), ALL), Verdict::Next, Check::Bridge);
+    add("unicast ARP", 1, A.arp(true, A.ip4(), B.ip4(), B.mac()), to(2), Check::Fdb);
+    add("ARP, no ICC", 7, D.arp(true, D.ip4(), E.ip4(), ALL), drop(Reason::Icc), neighbour_check);
+    add("ARP for the gateway, no ICC", 7, D.arp(true, D.ip4(), World::ip4(3, 1), ALL), Verdict::Answer(Answer::Arp { mac: gateway(3) }), neighbour_check);
+    add("tagged ARP is not answered", 1, tagged(&A.arp(true, A.ip4(), B.ip4(), ALL), 0x8100), Verdict::Next, Check::Bridge);
+    add("solicitation of a neighbour", 1, ask6(A, A.ip6(), B.ip6(), Some(A.mac())), nd(2), neighbour_check);
+    add("solicitation of the gateway", 1, ask6(A, A.ip6(), World::ip6(1, 1), Some(A.mac())), Verdict::Answer(Answer::Neighbour { mac: gateway(1), router: true, }), neighbour_check);
+    add("solicitation of nobody", 1, ask6(A, A.ip6(), World::ip6(1, 200), Some(A.mac())), Verdict::Next, Check::Bridge);
+    add("duplicate address detection, own", 1, ask6(A, [0; 16], A.ip6(), None), Verdict::Next, Check::Bridge);
+    add("duplicate address detection, taken", 1, ask6(A, [0; 16], B.ip6(), None), nd(2), neighbour_check);
+    add("solicitation, no ICC", 7, ask6(D, D.ip6(), E.ip6(), Some(D.mac())), drop(Reason::Icc), neighbour_check);
+    add("solicitation with another's MAC", 1, ask6(A, A.ip6(), B.ip6(), Some(B.mac())), drop(Reason::SpoofedNd), Check::SourceAddress);
+    let advertise = |target, option| { ipv6(B.mac(), A.mac(), (A.ip6(), B.ip6()), 58, &neighbour(136, target, option)) };
+    add("advertisement of the own address", 1, advertise(A.ip6(), Some(A.mac())), to(2), Check::Fdb);
+    add("advertisement of another's address", 1, advertise(B.ip6(), Some(A.mac())), drop(Reason::SpoofedNd), Check::SourceAddress);
+    add("advertisement with another's MAC", 1, advertise(A.ip6(), Some(B.mac())), drop(Reason::SpoofedNd), Check::SourceAddress);
+}

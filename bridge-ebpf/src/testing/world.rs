@@ -1,0 +1,201 @@
+//! Tables in memory, and the networks that the rows are about.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bridge_common::{
+    Address, ENDPOINT_ICC_OFF, ENDPOINT_INTERNAL, ENDPOINT_REACHABLE, ENDPOINT_REDIRECT_OFF,
+    ENDPOINT_TRUSTED, EndpointEntry, FdbEntry, FdbKey, NEIGHBOUR_GATEWAY, NeighbourEntry,
+    NeighbourKey, PortEntry, SubnetEntry, mapped, wire_mac,
+};
+
+use crate::Tables;
+
+/// What the maps hold.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    /// Map `ENDPOINTS`, by slot.
+    pub endpoints: BTreeMap<u16, EndpointEntry>,
+    /// Map `PORTS`, by ifindex.
+    pub ports: BTreeMap<u32, PortEntry>,
+    /// Map `FDB`.
+    pub fdb: HashMap<FdbKey, FdbEntry>,
+    /// Map `NEIGHBOURS`.
+    pub neighbours: HashMap<NeighbourKey, NeighbourEntry>,
+    /// Map `SUBNETS`: first address and length in bits of 128, smallest subnets first.
+    pub subnets: Vec<(Address, u32, SubnetEntry)>,
+    /// Whether the storm limit is reached.
+    pub storm: bool,
+}
+
+impl World {
+    /// Index of the host leg of the endpoint in a slot.
+    pub fn ifindex(slot: u16) -> u32 {
+        100 + u32::from(slot)
+    }
+
+    /// Index of a network's bridge.
+    pub fn bridge(network: u16) -> u32 {
+        50 + u32::from(network)
+    }
+
+    /// MAC address of a network's bridge.
+    pub fn gateway_mac(network: u16) -> [u8; 6] {
+        let [high, low] = network.to_be_bytes();
+        [0x06, 0, 0, 0, high, low]
+    }
+
+    /// MAC address that we assign to the endpoint in a slot.
+    pub fn mac(slot: u16) -> [u8; 6] {
+        let [high, low] = slot.to_be_bytes();
+        [0x02, 0xaa, 0xbb, 0xcc, high, low]
+    }
+
+    /// IPv4 address of a host in a network; 1 is the gateway, endpoints have their slot and 10.
+    pub fn ip4(network: u16, host: u8) -> [u8; 4] {
+        [10, 0, network.to_be_bytes()[1], host]
+    }
+
+    /// IPv6 address of a host in a network.
+    pub fn ip6(network: u16, host: u8) -> Address {
+        let [high, low] = network.to_be_bytes();
+        [0xfd, 0, 0, 0, 0, 0, high, low, 0, 0, 0, 0, 0, 0, 0, host]
+    }
+
+    /// Host number of the endpoint in a slot.
+    pub fn host(slot: u16) -> u8 {
+        10 + slot.to_be_bytes()[1]
+    }
+
+    /// Makes a network with its subnets and gateways.
+    pub fn add_network(&mut self, network: u16) {
+        let v4 = mapped(Self::ip4(network, 1));
+        let v6 = Self::ip6(network, 1);
+        for (gateway, first, length) in [
+            (v4, mapped(Self::ip4(network, 0)), 96 + 24),
+            (v6, Self::ip6(network, 0), 64),
+        ] {
+            let entry = SubnetEntry {
+                gateway,
+                network,
+                reserved: [0; 3],
+            };
+            self.subnets.push((first, length, entry));
+            let key = NeighbourKey {
+                address: gateway,
+                network,
+                reserved: [0; 3],
+            };
+            let mac = Self::gateway_mac(network);
+            self.neighbours.insert(
+                key,
+                NeighbourEntry {
+                    mac,
+                    flags: NEIGHBOUR_GATEWAY,
+                },
+            );
+        }
+    }
+
+    /// Makes an endpoint that is reachable, with the MAC address that we assign, or another one.
+    pub fn add_endpoint(&mut self, network: u16, slot: u16, flags: u16, mac: Option<[u8; 6]>) {
+        let mac = mac.unwrap_or(Self::mac(slot));
+        let (ipv4, ipv6) = (
+            Self::ip4(network, Self::host(slot)),
+            Self::ip6(network, Self::host(slot)),
+        );
+        let ifindex = Self::ifindex(slot);
+        let half = |at: usize| u64::from_ne_bytes(ipv6[at..at + 8].try_into().expect("eight"));
+        let entry = EndpointEntry {
+            ifindex,
+            network,
+            flags: flags | ENDPOINT_REACHABLE,
+            mac: wire_mac(mac),
+            gateway_mac: wire_mac(Self::gateway_mac(network)),
+            ipv4: u32::from_ne_bytes(ipv4),
+            bridge: Self::bridge(network),
+            storm_pps: 1000,
+            ipv6: [half(0), half(8)],
+            reserved: [0; 2],
+        };
+        self.endpoints.insert(slot, entry);
+        self.ports.insert(ifindex, PortEntry { network, slot });
+        self.fdb.insert(
+            FdbKey { mac, network },
+            FdbEntry {
+                ifindex,
+                network,
+                reserved: 0,
+            },
+        );
+        for address in [mapped(ipv4), ipv6] {
+            let key = NeighbourKey {
+                address,
+                network,
+                reserved: [0; 3],
+            };
+            self.neighbours
+                .insert(key, NeighbourEntry { mac, flags: 0 });
+        }
+    }
+
+    /// The networks of the rows: 1 open, with 1, 2, 3 (a MAC address of the user's) and 4
+    /// (trusted); 2 open, with 5, and with 6, which has 2's MAC address; 3 without ICC, with 7 and
+    /// 8; 4 internal, with 9 and 10; 5 with its datapath off, with 11 and 12.
+    pub fn standard() -> Self {
+        let mut world = Self::default();
+        (1..=5).for_each(|network| world.add_network(network));
+        world.add_endpoint(1, 1, 0, None);
+        world.add_endpoint(1, 2, 0, None);
+        world.add_endpoint(1, 3, 0, Some(Self::CHOSEN));
+        world.add_endpoint(1, 4, ENDPOINT_TRUSTED, None);
+        world.add_endpoint(2, 5, 0, None);
+        world.add_endpoint(2, 6, 0, Some(Self::mac(2)));
+        world.add_endpoint(3, 7, ENDPOINT_ICC_OFF, None);
+        world.add_endpoint(3, 8, ENDPOINT_ICC_OFF, None);
+        world.add_endpoint(4, 9, ENDPOINT_INTERNAL, None);
+        world.add_endpoint(4, 10, ENDPOINT_INTERNAL, None);
+        world.add_endpoint(5, 11, ENDPOINT_REDIRECT_OFF, None);
+        world.add_endpoint(5, 12, ENDPOINT_REDIRECT_OFF, None);
+        world
+    }
+
+    /// A MAC address that a user chose: its end names another endpoint's slot.
+    pub const CHOSEN: [u8; 6] = [0x52, 0x54, 0, 0x12, 0, 1];
+}
+
+impl Tables for World {
+    fn endpoint(&self, slot: u16) -> Option<&EndpointEntry> {
+        self.endpoints.get(&slot)
+    }
+
+    fn slot(&self, ifindex: u32) -> Option<u16> {
+        self.ports.get(&ifindex).map(|port| port.slot)
+    }
+
+    fn fdb(&self, key: &FdbKey) -> Option<FdbEntry> {
+        self.fdb.get(key).copied()
+    }
+
+    fn neighbour(&self, key: &NeighbourKey) -> Option<NeighbourEntry> {
+        self.neighbours.get(key).copied()
+    }
+
+    fn subnet(&self, address: &Address) -> Option<SubnetEntry> {
+        let bits = u128::from_be_bytes(*address);
+        let covers = |first: &Address, length: u32| {
+            let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
+            bits & mask == u128::from_be_bytes(*first) & mask
+        };
+        let found = self
+            .subnets
+            .iter()
+            .filter(|(first, length, _)| covers(first, *length));
+        found
+            .max_by_key(|(_, length, _)| *length)
+            .map(|(_, _, entry)| *entry)
+    }
+
+    fn admit(&self, _slot: u16, _pps: u32) -> bool {
+        !self.storm
+    }
+}
