@@ -3,7 +3,7 @@
 use bridge_common::{DropReason, EndpointEntry, wire_mac};
 
 use crate::address::{Ip4, Ip6, Mac};
-use crate::frame::Frame;
+use crate::frame::{Frame, HEADERS_MAX};
 use crate::parse::{
     self, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, Ethernet, PROTO_ICMPV6, PROTO_UDP, Upper,
 };
@@ -139,6 +139,10 @@ fn icmpv6<F: Frame>(frame: &F, at: usize, endpoint: &EndpointEntry) -> Result<()
 fn own_options<F: Frame>(frame: &F, at: usize, own: Mac) -> Result<(), DropReason> {
     let mut at = at;
     for _ in 0..OPTIONS_MAX {
+        // What is too far to be read is not the end.
+        if at > HEADERS_MAX {
+            return Err(DropReason::Malformed);
+        }
         let Some([kind, length]) = frame.far(at) else {
             return Ok(());
         };
@@ -160,7 +164,7 @@ fn own_options<F: Frame>(frame: &F, at: usize, own: Mac) -> Result<(), DropReaso
         at += 8 * usize::from(length);
     }
     // More options than are followed hide something.
-    if frame.far::<1>(at).is_some() {
+    if at > HEADERS_MAX || frame.far::<1>(at).is_some() {
         Err(DropReason::Malformed)
     } else {
         Ok(())

@@ -45,6 +45,12 @@ pub(super) fn odd(add: Add<'_>) {
     add("a long chain of extensions", 1, ipv6(B.mac(), A.mac(), (A.ip6(), B.ip6()), 0, &chain), malformed, Check::Headers);
     let endless = [neighbour(135, B.ip6(), None), vec![1, 0, 0, 0, 0, 0, 0, 0]].concat();
     add("an option without length", 1, ipv6(NODES_MAC, A.mac(), (A.ip6(), NODES), 58, &endless), malformed, Check::Headers);
+    let victim = [&[1, 1][..], &B.mac()].concat();
+    let ask = |options: &[u8]| ipv6(NODES_MAC, A.mac(), (A.ip6(), NODES), 58, &[&neighbour(135, B.ip6(), None)[..], options].concat());
+    let far = [&[14, 31][..], &[0; 246], &victim].concat();
+    add("another's MAC behind a long option", 1, ask(&far), malformed, Check::Headers);
+    let many = [&[14, 1, 0, 0, 0, 0, 0, 0].repeat(4)[..], &victim].concat();
+    add("another's MAC behind many options", 1, ask(&many), malformed, Check::Headers);
     let fragment = [17, 0, 0, 8, 0, 0, 0, 9, 1, 2, 3, 4];
     add("a later fragment", 1, ipv6(B.mac(), A.mac(), (A.ip6(), B.ip6()), 44, &fragment), to(2), Check::Fdb);
 }
