@@ -1,4 +1,4 @@
-//! The eBPF program: its licence, its panic handler and its hook.
+//! The eBPF programs: their licence, their panic handler and their hooks.
 //!
 //! Gathering and acting are in `hooks/`, the decision is the library's (`lib.rs`).
 
@@ -13,13 +13,24 @@ mod hooks;
 mod maps;
 mod packet;
 
-use aya_ebpf::{macros::classifier, programs::TcContext};
+use aya_ebpf::{
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
+};
 
 /// Entry point of every port: ingress of the host leg of its veth pair (tcx, or clsact).
 #[expect(clippy::needless_pass_by_value, reason = "the signature is aya's")]
 #[classifier]
 fn port_ingress(ctx: TcContext) -> i32 {
     hooks::tc::port_ingress(&ctx)
+}
+
+/// Entry point of the ports of networks with the XDP datapath, before `port_ingress`: native XDP of
+/// the host leg. Frames may have fragments, so that no MTU is too large (Linux 5.18).
+#[expect(clippy::needless_pass_by_value, reason = "the signature is aya's")]
+#[xdp(frags)]
+fn port_ingress_xdp(ctx: XdpContext) -> u32 {
+    hooks::xdp::port_ingress(&ctx)
 }
 
 /// The kernel reads the licence here; some helpers are for GPL-compatible programs only

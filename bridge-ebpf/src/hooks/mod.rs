@@ -1,6 +1,7 @@
 //! One module a hook: let the library decide over the frame and the maps, act on the verdict.
 
 pub(crate) mod tc;
+pub(crate) mod xdp;
 
 use bridge_common::{
     Address, EndpointEntry, FdbEntry, FdbKey, NeighbourEntry, NeighbourKey, SubnetEntry,
@@ -11,8 +12,8 @@ use crate::maps;
 
 /// The maps, as the decision asks them.
 pub(crate) struct Maps {
-    /// For a made frame: nothing is counted against a limit.
-    pub(crate) dry: bool,
+    /// No frame is counted against a limit: for made ones, and where another hook does it.
+    pub(crate) unlimited: bool,
 }
 
 impl Tables for Maps {
@@ -43,6 +44,6 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn admit(&self, slot: u16, pps: u32) -> bool {
-        self.dry || maps::buckets::admit(slot, pps)
+        self.unlimited || maps::buckets::admit(slot, pps)
     }
 }

@@ -8,25 +8,28 @@ use bridge_common::EXPLAIN_MARK;
 use bridge_ebpf::{Decision, Verdict, count, decide};
 
 use super::Maps;
-use crate::{maps, packet};
+use crate::{
+    maps,
+    packet::{self, Packet, skb},
+};
 
 /// Forwards, answers, passes on or drops a frame that a sandbox sent.
 #[inline(always)]
 pub(crate) fn port_ingress(ctx: &TcContext) -> i32 {
-    packet::pull_headers(ctx);
-    let ifindex = packet::ifindex(ctx);
-    let dry = packet::mark(ctx) == EXPLAIN_MARK;
+    skb::pull_headers(ctx);
+    let ifindex = skb::ifindex(ctx);
+    let dry = skb::mark(ctx) == EXPLAIN_MARK;
     let decision = decide(
-        &packet::Skb(ctx),
+        &Packet(ctx),
         ifindex,
-        packet::tagged(ctx),
-        &Maps { dry },
+        skb::tagged(ctx),
+        &Maps { unlimited: dry },
     );
     if dry {
         maps::events::leave(decision.record(ifindex));
         return code(&decision);
     }
-    let weight = packet::weight(ctx);
+    let weight = skb::weight(ctx);
     maps::stats::update(decision.slot, |stats| {
         count(stats, decision.verdict, weight);
     });
@@ -36,9 +39,9 @@ pub(crate) fn port_ingress(ctx: &TcContext) -> i32 {
 #[inline(always)]
 fn act(ctx: &TcContext, decision: &Decision, ifindex: u32) -> i32 {
     match decision.verdict {
-        Verdict::Redirect { ifindex } => packet::redirect_peer(ctx, ifindex),
-        Verdict::Answer(answer) => packet::answer(ctx, answer, ifindex),
-        Verdict::Host { ifindex } => packet::to_host(ifindex),
+        Verdict::Redirect { ifindex } => skb::redirect_peer(ctx, ifindex),
+        Verdict::Answer(answer) => skb::answer(ctx, answer, ifindex),
+        Verdict::Host { ifindex } => skb::to_host(ifindex),
         Verdict::Next | Verdict::Drop(_) => {
             let record = decision.record(ifindex);
             maps::events::tell(record, ctx.len(), |event| packet::head(ctx, event));

@@ -12,8 +12,8 @@ const CAPABILITIES: [(&str, u32); 3] = [
     ("CAP_BPF", 39),
 ];
 
-/// Oldest kernel with all that we use: `SO_NETNS_COOKIE` came last (5.14).
-pub const KERNEL_MIN: (u32, u32) = (5, 14);
+/// Oldest kernel with all that we use: XDP with fragments came last (5.18).
+pub const KERNEL_MIN: (u32, u32) = (5, 18);
 
 /// Oldest kernel with tcx links.
 const TCX_MIN: (u32, u32) = (6, 6);

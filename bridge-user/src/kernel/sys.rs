@@ -26,3 +26,34 @@ pub(super) fn netns_cookie(socket: BorrowedFd<'_>) -> io::Result<u64> {
         Err(io::Error::last_os_error())
     }
 }
+
+/// Words of the buffer of an `SIOCETHTOOL` call: room for the names of 511 features, the longest
+/// answer that we ask for.
+pub(super) const ETHTOOL_WORDS: usize = 4096;
+
+/// `SIOCETHTOOL` on an interface of the socket's namespace (include/uapi/linux/ethtool.h, v6.18).
+/// The first word of `words` is the command, the rest its argument and the answer.
+pub(super) fn ethtool(
+    socket: BorrowedFd<'_>,
+    interface: &str,
+    words: &mut [u32; ETHTOOL_WORDS],
+) -> io::Result<i32> {
+    // SAFETY: zeroes are a request without a name.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    if interface.len() >= request.ifr_name.len() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(interface.bytes()) {
+        *to = libc::c_char::from_ne_bytes([from]);
+    }
+    request.ifr_ifru.ifru_data = words.as_mut_ptr().cast();
+    // SAFETY: the request and the buffer live through the call, the name ends with a zero, and the
+    // kernel writes no more than the names or words of its features: 64 today, a bit each of a word
+    // of 64 bits (netdev_features_t, include/linux/netdev_features.h, v6.18).
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}

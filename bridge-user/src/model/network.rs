@@ -44,6 +44,8 @@ impl Driver {
 pub enum Datapath {
     /// The eBPF program on the host legs' TC ingress.
     Tc,
+    /// The one on the host legs' XDP, native, and that on TC ingress for what it passes on.
+    Xdp,
     /// None: every frame goes by the Linux bridge. The program still checks.
     Off,
 }
@@ -53,6 +55,7 @@ impl Datapath {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Tc => "tc",
+            Self::Xdp => "xdp",
             Self::Off => "off",
         }
     }
@@ -64,8 +67,11 @@ impl FromStr for Datapath {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "tc" => Ok(Self::Tc),
+            "xdp" => Ok(Self::Xdp),
             "off" => Ok(Self::Off),
-            _ => Err(format!("datapath {text:?} is unknown: it is tc or off")),
+            _ => Err(format!(
+                "datapath {text:?} is unknown: it is tc, xdp or off"
+            )),
         }
     }
 }

@@ -3,8 +3,8 @@
 //! No port is ever unchecked, and none a black hole:
 //!
 //! ```text
-//! attach:  port in the maps -> program -> master, port flags -> legs up -> reachable -> announced
-//! detach:  unreachable -> veth pair -> link pin -> port out of the maps
+//! attach:  port in the maps -> programs -> master, port flags -> legs up -> reachable -> announced
+//! detach:  unreachable -> veth pair -> link pins -> port out of the maps
 //! ```
 
 use std::net::IpAddr;
@@ -13,6 +13,7 @@ use super::error::Errors;
 use super::{Context, Error};
 use crate::fault;
 use crate::kernel::bpf::Port;
+use crate::kernel::features;
 use crate::kernel::netlink::{self, Link, Netlink, NetlinkError, PortFlags, VethSpec};
 use crate::kernel::netns::NetNs;
 use crate::kernel::sysctl;
@@ -31,6 +32,10 @@ impl Context {
         self.note_host_leg(endpoint, host_leg.index)?;
         let ipv6 = endpoint.address(true).is_some();
         sysctl::prepare_container_leg(namespace, &leg.name, ipv6)?;
+        if network.datapath == Datapath::Xdp {
+            features::prepare_for_xdp(namespace, &leg.name)?;
+            fault::step();
+        }
         for address in &endpoint.addresses {
             netlink::ensure_address(&mut inside, leg.index, *address)?;
             fault::step();
@@ -117,6 +122,10 @@ impl Context {
         fault::step();
         data_plane.ensure_attached(endpoint.id.as_str(), host_leg.as_str())?;
         fault::step();
+        if network.datapath == Datapath::Xdp {
+            data_plane.ensure_xdp_attached(endpoint.id.as_str(), ifindex)?;
+            fault::step();
+        }
         let flags = PortFlags {
             isolated: !network.options.icc,
         };
@@ -199,7 +208,7 @@ fn port_of(network: &Network, endpoint: &Endpoint) -> Port {
         network: network.number,
         slot: endpoint.slot,
         icc: network.options.icc,
-        redirect: network.datapath == Datapath::Tc,
+        redirect: network.datapath != Datapath::Off,
         internal: network.internal,
         trusted: endpoint.trusted || !network.options.port_security,
         mac: endpoint.mac.bytes(),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 
 use crate::kernel::bpf::BpfError;
+use crate::kernel::features::FeaturesError;
 use crate::kernel::netlink::NetlinkError;
 use crate::kernel::netns::NetNsError;
 use crate::kernel::nft::NftError;
@@ -246,6 +247,9 @@ pub enum Error {
     /// The firewall.
     #[error(transparent)]
     Nft(#[from] NftError),
+    /// Features of an interface.
+    #[error(transparent)]
+    Features(#[from] FeaturesError),
     /// Sysctls.
     #[error(transparent)]
     Sysctl(#[from] SysctlError),

@@ -14,7 +14,7 @@ use super::{Context, Error};
 use crate::kernel::bpf;
 use crate::kernel::netlink::{self, Link};
 use crate::kernel::netns::NetNs;
-use crate::model::{Endpoint, Id, Network, Sandbox, State};
+use crate::model::{Datapath, Endpoint, Id, Network, Sandbox, State};
 
 impl Context {
     /// Makes every object right, waiting for commands that are at work on one. Goes on after an
@@ -179,7 +179,10 @@ fn endpoint_is_right(
     let bridge = network.and_then(|network| links.get(network.bridge.as_str()));
     let leg = links.get(endpoint.host_leg().as_str()).copied();
     endpoint.state == State::Ready
-        && bpf::has_pins(endpoint.id.as_str())
+        && bpf::has_pins(
+            endpoint.id.as_str(),
+            network.is_some_and(|network| network.datapath == Datapath::Xdp),
+        )
         && leg.zip(bridge).is_some_and(|(leg, bridge)| {
             leg.up && Some(leg.index) == endpoint.ifindex && leg.master == Some(bridge.index)
         })

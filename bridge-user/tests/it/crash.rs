@@ -154,6 +154,15 @@ fn connect() {
 }
 
 #[test]
+fn connect_with_xdp() {
+    let host = Host::new();
+    host.create("--datapath xdp n");
+    host.join("n", "neighbour");
+    host.netns("a");
+    kill_making(&host, "net connect n a", "net disconnect n a", 14);
+}
+
+#[test]
 fn connect_that_makes_the_namespace() {
     let host = Host::new();
     neighbour(&host);
@@ -287,7 +296,8 @@ fn putting_another_builds_program_in_place() {
         assert_eq!((first.len(), &first), (1, &second));
         assert_ne!(first, before, "step {}: nothing was replaced", killer.step);
         let programs = format!("{PINS}/programs");
-        assert_eq!(host.files(&programs), [format!("{programs}/port_ingress")]);
+        let pinned = ["", "_xdp"].map(|end| format!("{programs}/port_ingress{end}"));
+        assert_eq!(host.files(&programs), pinned);
         if !dead {
             break;
         }

@@ -21,3 +21,4 @@ mod repair;
 mod sandboxes;
 mod system;
 mod upgrade;
+mod xdp;

@@ -98,7 +98,7 @@ fn load(world: &World) {
 }
 
 /// A host with the world of the rows in its maps, and links with the indices of its ports.
-fn host_of_rows() -> (Host, World) {
+pub(crate) fn host_of_rows() -> (Host, World) {
     let host = Host::new();
     host.create("n");
     let world = World::standard();
@@ -151,7 +151,7 @@ fn every_row_comes_out_of_the_program_as_it_says() {
 }
 
 /// The frame that a row leaves: itself, or its answer.
-fn left(row: &Row) -> Vec<u8> {
+pub(crate) fn left(row: &Row) -> Vec<u8> {
     let request = row.frame.as_slice();
     match row.verdict {
         Verdict::Answer(Answer::Arp { mac }) => {

@@ -187,10 +187,7 @@ fn a_bpffs_is_mounted_where_there_is_none() {
     host.call("umount /sys/fs/bpf").ok();
     let (a, b) = pair(&host);
     // Not findmnt: it counts a mount of the machine's own that this host's /sys hides.
-    assert_eq!(
-        host.call("stat -f -c %T /sys/fs/bpf").ok().trim(),
-        "bpf_fs"
-    );
+    assert_eq!(host.call("stat -f -c %T /sys/fs/bpf").ok().trim(), "bpf_fs");
     host.transfer(&a, &b, &b.ipv4, 1).assert_fast();
 }
 

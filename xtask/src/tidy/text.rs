@@ -23,7 +23,7 @@ const UNFINISHED_NOTES: &[&str] = &[concat!("FIX", "ME"), concat!("TO", "DO")];
 const UNSAFE_PLACES: &[&str] = &[
     "bridge-common/src/",
     "bridge-ebpf/src/maps/",
-    "bridge-ebpf/src/packet.rs",
+    "bridge-ebpf/src/packet/",
     "bridge-user/src/kernel/sys.rs",
 ];
 

@@ -1,9 +1,8 @@
 //! How the program is held to the ingress of a host leg: by a pinned tcx link, or on kernels
 //! before 6.6 by a clsact filter, which stays until the leg goes.
 
-use std::fs;
 use std::mem;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use aya::programs::links::{FdLink, PinnedLink};
@@ -34,6 +33,8 @@ pub enum Hook {
     Tcx,
     /// A filter at the clsact qdisc (Linux 4.5).
     Clsact,
+    /// Native XDP by a pinned link (Linux 5.9), and one of the others behind it.
+    Xdp,
 }
 
 impl Hook {
@@ -42,6 +43,7 @@ impl Hook {
         match self {
             Self::Tcx => "tcx",
             Self::Clsact => "clsact",
+            Self::Xdp => "xdp",
         }
     }
 }
@@ -157,12 +159,12 @@ fn filter(host_leg: &str) -> Result<SchedClassifierLink, BpfError> {
     attached.map_err(|e| failed("find", host_leg)(ProgramError::from(TcError::from(e))))
 }
 
-/// Puts the program behind every pinned link, and every filter of ours in this namespace.
-pub(super) fn replace_all(program: &mut SchedClassifier, links: &Path) -> Result<(), BpfError> {
+/// Puts the program behind these pinned links, and every filter of ours in this namespace.
+pub(super) fn replace_all(program: &mut SchedClassifier, pins: &[PathBuf]) -> Result<(), BpfError> {
     if has_links() {
-        for entry in fs::read_dir(links).map_err(file_failed("read", links))? {
+        for pin in pins {
             // A link without its device has nothing to update; it goes with its endpoint.
-            update(program, &entry.map_err(file_failed("read", links))?.path())?;
+            update(program, pin)?;
         }
         return Ok(());
     }

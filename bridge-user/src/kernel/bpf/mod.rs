@@ -9,10 +9,11 @@ mod hook;
 mod network;
 mod pins;
 mod port;
+mod xdp;
 
 use aya::maps::lpm_trie::LpmTrie;
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray};
-use aya::programs::SchedClassifier;
+use aya::programs::{SchedClassifier, Xdp};
 use bridge_common::{
     EndpointEntry, FdbEntry, FdbKey, NeighbourEntry, NeighbourKey, PortEntry, PortStats,
     SubnetEntry, SubnetKey,
@@ -31,6 +32,7 @@ use error::failed;
 /// The data plane of this host, open.
 pub struct DataPlane {
     program: SchedClassifier,
+    xdp_program: Xdp,
     ports: HashMap<MapData, u32, PortEntry>,
     endpoints: Array<MapData, EndpointEntry>,
     fdb: HashMap<MapData, FdbKey, FdbEntry>,
@@ -59,6 +61,7 @@ impl DataPlane {
     fn from_pins() -> Result<Self, BpfError> {
         Ok(Self {
             program: pins::program()?,
+            xdp_program: pins::xdp_program()?,
             ports: pins::map("PORTS")?,
             endpoints: pins::map("ENDPOINTS")?,
             fdb: pins::map("FDB")?,
@@ -74,13 +77,21 @@ impl DataPlane {
         hook::ensure_attached(&mut self.program, endpoint, host_leg)
     }
 
-    /// Makes the link's pin gone; the program goes with it, or with the host leg.
-    pub fn ensure_detached(&self, endpoint: &str) -> Result<(), BpfError> {
-        pins::remove_link(endpoint)
+    /// Makes the XDP program be attached to a host leg, by its index, before the other.
+    pub fn ensure_xdp_attached(&mut self, endpoint: &str, host_leg: u32) -> Result<(), BpfError> {
+        xdp::ensure_attached(&mut self.xdp_program, endpoint, host_leg)
     }
 
-    /// What the program is attached by to a host leg.
+    /// Makes the links' pins gone; the programs go with them, or with the host leg.
+    pub fn ensure_detached(&self, endpoint: &str) -> Result<(), BpfError> {
+        pins::remove_links(endpoint)
+    }
+
+    /// What the fast path of a host leg is attached by.
     pub fn attached(&self, host_leg: &str) -> Result<Option<Hook>, BpfError> {
+        if xdp::is_attached(&self.xdp_program, host_leg)? {
+            return Ok(Some(Hook::Xdp));
+        }
         hook::attached(&self.program, host_leg)
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! maps/PORTS  maps/FDB  ...             made by the first command that needs them
-//! programs/port_ingress
+//! programs/port_ingress  programs/port_ingress_xdp
 //! maps/META                             written last: without it the rest is what a crash left
 //! links/ENDPOINT-ID                     one a port, on kernels with tcx
+//! links/ENDPOINT-ID-xdp                 one more where the datapath is xdp
 //! ```
 
 use std::fs::{self, DirBuilder, File};
@@ -13,21 +14,25 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use aya::maps::{Array, Map, MapData, MapError};
-use aya::programs::SchedClassifier;
+use aya::programs::{Program, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfLoader};
+use aya_obj::programs::XdpAttachType;
 use bridge_common::{LAYOUT_VERSION, Meta};
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::error::failed;
-use super::{BpfError, hook};
+use super::{BpfError, hook, xdp};
 use crate::fault;
 
 /// Where the kernel wants a BPF file system (Documentation/bpf, v6.18: "/sys/fs/bpf").
 const BPFFS: &str = "/sys/fs/bpf";
 const ROOT: &str = "/sys/fs/bpf/bridge-user";
 const PROGRAM: &str = "port_ingress";
+const XDP_PROGRAM: &str = "port_ingress_xdp";
+/// End of the name of a link's pin, for the XDP program.
+const XDP_LINK: &str = "-xdp";
 /// `META` is not among them: it is pinned when they all are.
 const MAPS: [&str; 10] = [
     "PORTS",
@@ -139,7 +144,7 @@ fn meta() -> Result<Option<Meta>, BpfError> {
 
 /// Whether the pinned program is there, and of the embedded object.
 fn is_current(meta: Meta) -> bool {
-    meta.object_hash == object_hash() && program_path().exists()
+    meta.object_hash == object_hash() && is_pinned()
 }
 
 /// Loads and pins everything. What a crash left of an earlier attempt goes first.
@@ -161,10 +166,12 @@ fn create(owner: u64) -> Result<(), BpfError> {
         map.pin(&path).map_err(failed("pin", path.display()))?;
         fault::step();
     }
-    loaded_program(&mut object)?
-        .pin(program_path())
-        .map_err(failed("pin", program_path().display()))?;
-    fault::step();
+    for name in [PROGRAM, XDP_PROGRAM] {
+        let path = program_path(name);
+        let pinned = loaded_program(&mut object, name)?.pin(&path);
+        pinned.map_err(failed("pin", path.display()))?;
+        fault::step();
+    }
     let mut meta = take_meta(&mut object)?;
     write_meta(&mut meta, owner)?;
     let path = root("maps/META");
@@ -184,25 +191,35 @@ fn replace(owner: u64) -> Result<(), BpfError> {
     let mut object = loader
         .load(OBJECT)
         .map_err(|e| BpfError::Load(Box::new(e)))?;
-    let program = loaded_program(&mut object)?;
     let new = root("programs").join("new");
-    ensure_file_absent(&new)?;
-    program.pin(&new).map_err(failed("pin", new.display()))?;
+    for name in [PROGRAM, XDP_PROGRAM] {
+        let program = loaded_program(&mut object, name)?;
+        ensure_file_absent(&new)?;
+        program.pin(&new).map_err(failed("pin", new.display()))?;
+        fault::step();
+        fs::rename(&new, program_path(name)).map_err(file_failed("rename", &new))?;
+        fault::step();
+    }
+    let (xdp_links, links): (Vec<_>, Vec<_>) =
+        link_pins()?.into_iter().partition(|pin| is_xdp_link(pin));
+    hook::replace_all(&mut program()?, &links)?;
     fault::step();
-    fs::rename(&new, program_path()).map_err(file_failed("rename", &new))?;
-    fault::step();
-    hook::replace_all(program, &root("links"))?;
+    xdp::replace_all(&mut xdp_program()?, &xdp_links)?;
     fault::step();
     let mut pinned = map("META")?;
     write_meta(&mut pinned, owner)
 }
 
-fn loaded_program(object: &mut Ebpf) -> Result<&mut SchedClassifier, BpfError> {
+fn loaded_program<'o>(object: &'o mut Ebpf, name: &str) -> Result<&'o mut Program, BpfError> {
     let program = object
-        .program_mut(PROGRAM)
-        .ok_or(BpfError::Missing("program port_ingress"))?;
-    let program: &mut SchedClassifier = program.try_into().map_err(failed("use", PROGRAM))?;
-    program.load().map_err(failed("load program", PROGRAM))?;
+        .program_mut(name)
+        .ok_or(BpfError::Missing("program that the loader needs"))?;
+    let loaded = match program {
+        Program::SchedClassifier(program) => program.load(),
+        Program::Xdp(program) => program.load(),
+        _ => return Err(BpfError::Missing("program of a kind that the loader knows")),
+    };
+    loaded.map_err(failed("load program", name))?;
     Ok(program)
 }
 
@@ -231,32 +248,58 @@ pub(super) fn map<M: TryFrom<Map, Error = MapError>>(name: &str) -> Result<M, Bp
     map.try_into().map_err(failed("use", path.display()))
 }
 
-fn program_path() -> PathBuf {
-    root("programs").join(PROGRAM)
+fn program_path(name: &str) -> PathBuf {
+    root("programs").join(name)
 }
 
 pub(super) fn program() -> Result<SchedClassifier, BpfError> {
-    let path = program_path();
+    let path = program_path(PROGRAM);
     SchedClassifier::from_pin(&path).map_err(failed("open", path.display()))
+}
+
+pub(super) fn xdp_program() -> Result<Xdp, BpfError> {
+    let path = program_path(XDP_PROGRAM);
+    Xdp::from_pin(&path, XdpAttachType::Interface).map_err(failed("open", path.display()))
 }
 
 pub(super) fn link_path(endpoint: &str) -> PathBuf {
     root("links").join(endpoint)
 }
 
-pub(super) fn remove_link(endpoint: &str) -> Result<(), BpfError> {
+pub(super) fn xdp_link_path(endpoint: &str) -> PathBuf {
+    root("links").join(format!("{endpoint}{XDP_LINK}"))
+}
+
+fn is_xdp_link(pin: &Path) -> bool {
+    pin.as_os_str()
+        .as_encoded_bytes()
+        .ends_with(XDP_LINK.as_bytes())
+}
+
+fn link_pins() -> Result<Vec<PathBuf>, BpfError> {
+    let links = root("links");
+    let entries = fs::read_dir(&links).map_err(file_failed("read", &links))?;
+    let pins: io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
+    pins.map_err(file_failed("read", &links))
+}
+
+pub(super) fn remove_links(endpoint: &str) -> Result<(), BpfError> {
+    ensure_file_absent(&xdp_link_path(endpoint))?;
+    fault::step();
     ensure_file_absent(&link_path(endpoint))
 }
 
-/// Whether the program is pinned; without it the maps are not there, or not filled.
+/// Whether the programs are pinned; without them the maps are not there, or not filled.
 pub fn is_pinned() -> bool {
-    program_path().exists()
+    program_path(PROGRAM).exists() && program_path(XDP_PROGRAM).exists()
 }
 
-/// Whether a port of this endpoint has what holds the program to it. A cheap look at names: where
-/// links cannot be pinned, the program's pin has to do.
-pub fn has_pins(endpoint: &str) -> bool {
-    program_path().exists() && (!hook::has_links() || link_path(endpoint).exists())
+/// Whether a port of this endpoint has what holds the programs to it; `xdp` asks for both. A cheap
+/// look at names: where links cannot be pinned, the programs' pins have to do.
+pub fn has_pins(endpoint: &str, xdp: bool) -> bool {
+    is_pinned()
+        && (!hook::has_links() || link_path(endpoint).exists())
+        && (!xdp || xdp_link_path(endpoint).exists())
 }
 
 /// Removes every pin, so that programs, maps and links end.

@@ -3,7 +3,7 @@
 use std::io;
 
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp};
 
 use super::{Netlink, NetlinkError, failed};
 
@@ -26,6 +26,8 @@ pub struct Link {
     pub master: Option<u32>,
     /// Of a veth leg: the index of the other leg, in that one's namespace.
     pub peer: Option<u32>,
+    /// Number of the XDP program that runs natively.
+    pub xdp_program: Option<u32>,
 }
 
 impl From<LinkMessage> for Link {
@@ -39,6 +41,7 @@ impl From<LinkMessage> for Link {
             mtu: 0,
             master: None,
             peer: None,
+            xdp_program: None,
         };
         for attribute in message.attributes {
             match attribute {
@@ -47,6 +50,12 @@ impl From<LinkMessage> for Link {
                 LinkAttribute::Mtu(mtu) => link.mtu = mtu,
                 LinkAttribute::Controller(index) => link.master = Some(index),
                 LinkAttribute::Link(index) => link.peer = Some(index),
+                LinkAttribute::Xdp(facts) => {
+                    link.xdp_program = facts.into_iter().find_map(|fact| match fact {
+                        LinkXdp::DrvProgId(id) => Some(id),
+                        _ => None,
+                    });
+                }
                 LinkAttribute::LinkInfo(infos) => {
                     link.kind = infos.into_iter().find_map(|info| match info {
                         LinkInfo::Kind(kind) => Some(kind.to_string()),

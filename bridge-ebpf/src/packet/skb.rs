@@ -1,13 +1,4 @@
-//! Everything that reads or writes a frame or its context by raw pointer, and the helpers on it.
-//!
-//! A pointer into the frame is used up inside one function, so none outlives a helper that
-//! can move the data.
-
-#![allow(unsafe_code, reason = "raw pointers to the frame and its context")]
-#![allow(
-    clippy::cast_possible_truncation,
-    reason = "offsets and lengths are within the headers"
-)]
+//! A socket buffer: what TC programs get.
 
 use aya_ebpf::{
     bindings::{BPF_F_INGRESS, TC_ACT_SHOT},
@@ -16,10 +7,9 @@ use aya_ebpf::{
     },
     programs::TcContext,
 };
-use bridge_common::{EVENT_BYTES, Event};
-use bridge_ebpf::{
-    ARP_OPERATION, Answer, Frame, HEADERS_MAX, Weight, arp_reply, neighbour_advertisement,
-};
+use bridge_ebpf::{ARP_OPERATION, Answer, Weight, arp_reply, neighbour_advertisement};
+
+use super::{Context, Packet};
 
 /// `PACKET_HOST` of `include/uapi/linux/if_packet.h`: the frame is for the host that gets it.
 const PACKET_HOST: u32 = 0;
@@ -28,67 +18,26 @@ const PACKET_HOST: u32 = 0;
 /// plain frames is.
 const LINEAR_MIN: usize = 14 + 40 + 8;
 
-/// A socket buffer as a frame, its headers in the linear part ([`pull_headers`]).
-pub(crate) struct Skb<'c>(pub(crate) &'c TcContext);
-
-impl Frame for Skb<'_> {
-    /// By a helper: the length of a copy is a constant, its place is not, and it may be past the
-    /// linear part.
+impl Context for TcContext {
     #[inline(always)]
-    fn far<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
-        if at > HEADERS_MAX {
-            return None;
-        }
-        let mut bytes = [0_u8; N];
-        let (skb, to) = (self.0.skb.skb.cast(), bytes.as_mut_ptr().cast());
-        // SAFETY: the context is valid until the program returns, `to` points to `N` bytes.
-        let result = unsafe { bpf_skb_load_bytes(skb, at as u32, to, N as u32) };
-        (result == 0).then_some(bytes)
+    fn start(&self) -> usize {
+        self.data()
     }
 
     #[inline(always)]
-    fn u8(&self, at: usize) -> Option<u8> {
-        // SAFETY: two bytes are there. One would do, but the verifier learns nothing from a check that
-        // the place is just before the end (`find_good_pkt_pointers`, kernel/bpf/verifier.c, v6.18).
-        self.place(at, 2).map(|place| unsafe { *place })
+    fn end(&self) -> usize {
+        self.data_end()
     }
 
     #[inline(always)]
-    fn u16(&self, at: usize) -> Option<u16> {
-        // SAFETY: as in `units`.
-        self.place(at, 2).map(|place| unsafe { *place.cast() })
+    fn length(&self) -> u64 {
+        self.len().into()
     }
 
     #[inline(always)]
-    fn u32(&self, at: usize) -> Option<u32> {
-        let [a, b] = self.units::<2>(at)?;
-        Some(u32::from(a) | u32::from(b) << 16)
-    }
-
-    #[inline(always)]
-    fn u64(&self, at: usize) -> Option<u64> {
-        let [a, b, c, d] = self.units::<4>(at)?;
-        Some(u64::from(a) | u64::from(b) << 16 | u64::from(c) << 32 | u64::from(d) << 48)
-    }
-}
-
-impl Skb<'_> {
-    /// Units of two bytes, little endian as the target is. Larger ones would need an alignment that
-    /// frames do not have, and LLVM would load byte by byte.
-    #[inline(always)]
-    fn units<const N: usize>(&self, at: usize) -> Option<[u16; N]> {
-        let place = self.place(at, 2 * N)?;
-        // SAFETY: the bytes are there, any are a value, and frames begin at even addresses: network
-        // drivers and the kernel's own protocols align the IP header, which is 14 bytes on
-        // (NET_IP_ALIGN, include/linux/skbuff.h, v6.18).
-        Some(unsafe { *place.cast() })
-    }
-
-    /// Where `length` bytes are, if the linear part has them all. The verifier asks for this check.
-    #[inline(always)]
-    fn place(&self, at: usize, length: usize) -> Option<*const u8> {
-        let place = self.0.data() + at;
-        (place + length <= self.0.data_end()).then_some(place as *const u8)
+    unsafe fn load(&self, at: u32, to: *mut u8, length: u32) -> bool {
+        // SAFETY: the context is valid until the program returns; the caller has the room.
+        unsafe { bpf_skb_load_bytes(self.skb.skb.cast(), at, to.cast(), length) == 0 }
     }
 }
 
@@ -133,19 +82,6 @@ pub(crate) fn weight(ctx: &TcContext) -> Weight {
     }
 }
 
-/// Copies the frame's first bytes into an event.
-#[inline(always)]
-pub(crate) fn head(ctx: &TcContext, event: &mut Event) {
-    // The verifier wants to see the bounds of the length; an Ethernet header is always there.
-    let length = ctx.len().clamp(1, EVENT_BYTES as u32);
-    let to = event.head.as_mut_ptr().cast();
-    // SAFETY: the context is valid, and `to` points to `EVENT_BYTES` bytes, as many as are copied
-    // at most.
-    if unsafe { bpf_skb_load_bytes(ctx.skb.skb.cast(), 0, to, length) } == 0 {
-        event.head_length = length;
-    }
-}
-
 /// Hands the frame to the other end of the veth pair whose host leg is `ifindex` (Linux 5.10),
 /// and returns the program's return code.
 #[inline(always)]
@@ -172,12 +108,12 @@ pub(crate) fn to_host(ifindex: u32) -> i32 {
 #[inline(always)]
 pub(crate) fn answer(ctx: &TcContext, answer: Answer, ifindex: u32) -> i32 {
     let made = match answer {
-        Answer::Arp { mac } => arp_reply(&Skb(ctx), mac).is_some_and(|reply| {
+        Answer::Arp { mac } => arp_reply(&Packet(ctx), mac).is_some_and(|reply| {
             ctx.store(0, &reply.ethernet, 0).is_ok()
                 && ctx.store(ARP_OPERATION, &reply.message, 0).is_ok()
         }),
         Answer::Neighbour { mac, router } => {
-            match neighbour_advertisement(&Skb(ctx), mac, router) {
+            match neighbour_advertisement(&Packet(ctx), mac, router) {
                 Some(reply) => resize(ctx, reply.len()) && ctx.store(0, &reply, 0).is_ok(),
                 None => false,
             }
