@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use super::error::chain;
 use super::{Context, Error};
 use crate::kernel::bpf::{Counters, DataPlane, Hook};
 use crate::model::{BUILTIN_BRIDGE, Driver, Endpoint, Id, Network, Sandbox};
@@ -118,20 +119,28 @@ impl Context {
                 endpoints.push(SandboxEndpoint { endpoint, sandbox });
             }
         }
-        let attached = match DataPlane::open(self.owner)? {
-            Some(data_plane) => endpoints.iter().find_map(|e| {
-                data_plane
-                    .attached(e.endpoint.host_leg().as_str())
-                    .ok()
-                    .flatten()
-            }),
-            None => None,
-        };
+        let attached = self.attached(&endpoints)?;
         Ok(NetworkDetails {
             summary,
             endpoints,
             attached,
         })
+    }
+
+    /// What holds the program to the ports: the first that has it tells for all.
+    fn attached(&self, endpoints: &[SandboxEndpoint]) -> Result<Option<Hook>, Error> {
+        let Some(data_plane) = DataPlane::open(self.owner)? else {
+            return Ok(None);
+        };
+        for SandboxEndpoint { endpoint, .. } in endpoints {
+            match data_plane.attached(endpoint.host_leg().as_str()) {
+                Ok(None) => {}
+                Ok(hook) => return Ok(hook),
+                // A port that is not as it should be is no reason to show nothing.
+                Err(error) => tracing::warn!("warning: {}", chain(&error)),
+            }
+        }
+        Ok(None)
     }
 
     /// What the program counted at an endpoint's port.

@@ -4,31 +4,36 @@
 //! that is `creating` or `deleting` while nobody holds its object's lock is what a crash left.
 //!
 //! ```text
-//! order of taking:  network | sandbox  ->  names | shared
+//! order of taking:  state  ->  network | sandbox  ->  names | shared
 //! ```
 //! A command that connects holds the sandbox, not the network: a network goes only when no
-//! endpoint's row refers to it, and the transactions see to that.
+//! endpoint's row refers to it, and the transactions see to that. Every command shares the state
+//! with the others, but for the one that removes it.
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 
+use super::Error;
+use super::file::failed;
 use crate::model::Id;
 
 /// A lock that is held until it is dropped or the process ends.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
 }
 
 /// What a lock is on.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Object<'a> {
+    /// The state as a whole.
+    State,
     /// The hosts files of all sandboxes.
     Names,
     /// What all networks share: pins and nft table.
@@ -41,9 +46,10 @@ impl Object<'_> {
     /// The object's byte. Ids hash to 60 bits; two that clashed would only wait for each other.
     fn offset(self) -> i64 {
         match self {
-            Self::Names => 0,
-            Self::Shared => 1,
-            Self::Id(id) => 2 + i64::from_str_radix(&id.as_str()[..15], 16).unwrap_or_default(),
+            Self::State => 0,
+            Self::Names => 1,
+            Self::Shared => 2,
+            Self::Id(id) => 3 + i64::from_str_radix(&id.as_str()[..15], 16).unwrap_or_default(),
         }
     }
 }
@@ -57,21 +63,39 @@ impl LockFile {
         Self(state_directory.join("lock"))
     }
 
+    /// What an error with it is called.
+    pub(super) fn failed(&self) -> impl FnOnce(io::Error) -> Error {
+        failed("lock", &self.0)
+    }
+
     /// Waits until nobody else holds the object, and holds it alone.
     pub(super) fn exclusive(&self, object: Object<'_>) -> io::Result<Lock> {
-        self.lock(object, true)
+        self.lock(object, libc::F_WRLCK, true)
+    }
+
+    /// Holds the state: with others, or `alone`, for who removes it and the lock file with it.
+    pub(super) fn state(&self, alone: bool) -> io::Result<Lock> {
+        let kind = if alone { libc::F_WRLCK } else { libc::F_RDLCK };
+        loop {
+            let lock = self.lock(Object::State, kind, true)?;
+            // While we waited, the file may have become another one.
+            let held = lock.file.metadata()?.ino();
+            if std::fs::metadata(&self.0).is_ok_and(|file| file.ino() == held) {
+                return Ok(lock);
+            }
+        }
     }
 
     /// Holds the object alone, or `None` when somebody is at work on it.
     pub(super) fn try_exclusive(&self, object: Object<'_>) -> io::Result<Option<Lock>> {
-        match self.lock(object, false) {
+        match self.lock(object, libc::F_WRLCK, false) {
             Ok(lock) => Ok(Some(lock)),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(e) => Err(e),
         }
     }
 
-    fn lock(&self, object: Object<'_>, wait: bool) -> io::Result<Lock> {
+    fn lock(&self, object: Object<'_>, kind: libc::c_int, wait: bool) -> io::Result<Lock> {
         let mut options = OpenOptions::new();
         let file = options
             .read(true)
@@ -81,7 +105,7 @@ impl LockFile {
             .mode(0o600);
         let file = file.open(&self.0)?;
         let flock = libc::flock {
-            l_type: i16::try_from(libc::F_WRLCK).unwrap_or_default(),
+            l_type: i16::try_from(kind).unwrap_or_default(),
             l_whence: i16::try_from(libc::SEEK_SET).unwrap_or_default(),
             l_start: object.offset(),
             l_len: 1,
@@ -94,7 +118,7 @@ impl LockFile {
                 FcntlArg::F_OFD_SETLK(&flock)
             };
             match fcntl(&file, arg) {
-                Ok(_) => return Ok(Lock { _file: file }),
+                Ok(_) => return Ok(Lock { file }),
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno.into()),
             }

@@ -22,7 +22,7 @@ mod remove;
 mod sandbox;
 mod shared;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub use attach::ConnectSpec;
 pub use create::CreateSpec;
@@ -38,11 +38,10 @@ use crate::kernel::netns::{self, NetNs};
 use crate::kernel::probe;
 use crate::model::{Id, Network};
 use crate::store::Store;
-use lock::LockFile;
+use lock::{Lock, LockFile};
 
 /// What an operation works on: the state of this host and its kernel.
 pub struct Context {
-    state_directory: PathBuf,
     store: Store,
     locks: LockFile,
     netlink: Netlink,
@@ -53,6 +52,8 @@ pub struct Context {
     data_plane: Option<DataPlane>,
     /// What could not be made right at the start. It stands in nobody else's way.
     left_wrong: Option<Error>,
+    /// Nobody removes the state meanwhile; purge holds it alone, and longer.
+    _in_use: Option<Lock>,
 }
 
 impl Context {
@@ -60,6 +61,17 @@ impl Context {
     /// command: crashed commands, namespaces that ended, a reboot.
     pub fn open(state_directory: &Path) -> Result<Self, Error> {
         probe::check()?;
+        Store::ensure_directory(state_directory)?;
+        let locks = LockFile::new(state_directory);
+        let in_use = locks.state(false).map_err(locks.failed())?;
+        Self::open_in_use(state_directory, locks, Some(in_use))
+    }
+
+    fn open_in_use(
+        state_directory: &Path,
+        locks: LockFile,
+        in_use: Option<Lock>,
+    ) -> Result<Self, Error> {
         let store = Store::open(state_directory)?;
         let boot_id = netns::boot_id()?;
         let host_cookie = NetNs::host()?.id().cookie;
@@ -73,8 +85,7 @@ impl Context {
         let owner = store.rows().owner()?;
         bpf::check_owner(owner)?;
         let mut context = Self {
-            state_directory: state_directory.into(),
-            locks: LockFile::new(state_directory),
+            locks,
             netlink: Netlink::open()?,
             store,
             boot_id,
@@ -82,6 +93,7 @@ impl Context {
             owner,
             data_plane: None,
             left_wrong: None,
+            _in_use: in_use,
         };
         let same_boot = known.is_some_and(|(boot, _)| boot == context.boot_id);
         let made_right = if same_boot {

@@ -5,7 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::error::Errors;
+use super::error::chain;
 use super::file::{ensure_file_absent, failed};
 use super::lock::Object;
 use super::{Context, Error};
@@ -17,15 +17,16 @@ use crate::store::Store;
 const ETC_NETNS: &str = "/etc/netns";
 
 impl Context {
-    /// Makes the hosts files right of all sandboxes with an endpoint in `network`.
+    /// Makes the hosts files right of all sandboxes with an endpoint in `network`. A file that
+    /// cannot be written is told of, and stands in nobody's way: it may be a sandbox's that has
+    /// nothing to do with the one at hand.
     pub(super) fn refresh_names(&mut self, network: &Id) -> Result<(), Error> {
         let _lock = self.lock(Object::Names)?;
         let names = Names::read(&self.store)?;
-        let mut errors = Errors::default();
         for endpoint in names.on_network(network) {
-            errors.note(self.write_hosts(&endpoint.sandbox, &names));
+            told(self.write_hosts(&endpoint.sandbox, &names))?;
         }
-        errors.into_result()
+        Ok(())
     }
 
     /// Takes back what we wrote for a sandbox.
@@ -36,7 +37,9 @@ impl Context {
         };
         if !sandbox.owns_hosts {
             return if path.exists() {
-                update(&path, |present| HostsFile::default().render_into(present))
+                told(update(&path, |present| {
+                    HostsFile::default().render_into(present)
+                }))
             } else {
                 Ok(())
             };
@@ -71,6 +74,20 @@ impl Context {
         }
         fault::step();
         update(&path, |_| hosts.render())
+    }
+}
+
+/// Tells of a file that cannot be written, and goes on.
+fn told(written: Result<(), Error>) -> Result<(), Error> {
+    match written {
+        Err(error @ Error::File { .. }) => {
+            tracing::warn!(
+                "warning: names are not as they should be: {}",
+                chain(&error)
+            );
+            Ok(())
+        }
+        written => written,
     }
 }
 

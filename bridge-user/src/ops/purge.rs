@@ -5,11 +5,12 @@ use std::path::Path;
 
 use super::error::Errors;
 use super::file::ensure_file_absent;
-use super::lock::Object;
+use super::lock::{LockFile, Object};
 use super::{Context, Error};
 use crate::kernel::netlink::{self, Link, Netlink};
 use crate::kernel::{bpf, nft, probe};
 use crate::model::{Endpoint, Network};
+use crate::store::Store;
 
 /// Files in the state directory that are ours.
 const FILES: [&str; 4] = ["state.db", "state.db-wal", "state.db-shm", "lock"];
@@ -18,8 +19,11 @@ const FILES: [&str; 4] = ["state.db", "state.db-wal", "state.db-shm", "lock"];
 /// that it also works when the state is lost or cannot be read. Goes on after an error.
 pub fn purge(state_directory: &Path) -> Result<(), Error> {
     probe::check()?;
+    Store::ensure_directory(state_directory)?;
+    let locks = LockFile::new(state_directory);
+    let _alone = locks.state(true).map_err(locks.failed())?;
     let mut errors = Errors::default();
-    match Context::open(state_directory) {
+    match Context::open_in_use(state_directory, locks, None) {
         Ok(mut context) => {
             errors.note(context.remove_everything());
         }

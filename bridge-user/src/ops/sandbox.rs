@@ -1,7 +1,6 @@
 //! A sandbox's kernel side: finding its namespace, making it where asked to, and letting it go.
 
 use super::error::Errors;
-use super::file::failed;
 use super::lock::{Lock, Object};
 use super::{Context, Error, random_id};
 use crate::fault;
@@ -32,19 +31,13 @@ pub(super) enum Liveness {
 
 impl Context {
     pub(super) fn lock(&self, object: Object<'_>) -> Result<Lock, Error> {
-        self.locks
-            .exclusive(object)
-            .map_err(|source| self.lock_failed(source))
+        self.locks.exclusive(object).map_err(self.locks.failed())
     }
 
     pub(super) fn try_lock(&self, object: Object<'_>) -> Result<Option<Lock>, Error> {
         self.locks
             .try_exclusive(object)
-            .map_err(|source| self.lock_failed(source))
-    }
-
-    fn lock_failed(&self, source: std::io::Error) -> Error {
-        failed("lock", &self.state_directory.join("lock"))(source)
+            .map_err(self.locks.failed())
     }
 
     /// Finds or makes the sandbox and its row, and holds it.

@@ -82,8 +82,8 @@ pub struct Store {
 pub struct Rows<'c>(&'c Connection);
 
 impl Store {
-    /// Opens the state in `directory`, which is made if it is not there (mode 0700).
-    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+    /// Makes the directory of a state be there, and nobody else's to read (mode 0700).
+    pub fn ensure_directory(directory: &Path) -> Result<(), StoreError> {
         let failed = |source| StoreError::Directory {
             path: directory.into(),
             source,
@@ -104,6 +104,16 @@ impl Store {
                 mode,
             });
         }
+        Ok(())
+    }
+
+    /// Opens the state in a directory.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let failed = |source| StoreError::Directory {
+            path: directory.into(),
+            source,
+        };
+        Self::ensure_directory(directory)?;
         // SQLite does not wait for others while it changes the journal mode of a new file.
         let alone = fs::File::open(directory).map_err(failed)?;
         alone.lock().map_err(failed)?;

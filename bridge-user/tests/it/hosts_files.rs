@@ -174,3 +174,22 @@ fn a_lost_file_comes_back_with_reconcile() {
     host.bridge_user("reconcile").ok();
     assert_eq!(lines(&host, "a"), of(&a, "a"));
 }
+
+#[test]
+fn a_file_that_cannot_be_written_is_told_of_and_in_nobodys_way() {
+    let host = Host::new();
+    host.create("n");
+    host.netns("odd");
+    host.call("mkdir -p /etc/netns/odd/hosts").ok();
+    for words in ["net connect n odd", "net connect --create n b"] {
+        let ran = host.bridge_user(words).run();
+        assert_eq!(ran.code, Some(0), "{ran}");
+        let told = ran.stderr.contains("warning") && ran.stderr.contains(&path("odd"));
+        assert!(told, "{ran}");
+    }
+    host.assert_pings("b", "odd");
+    for name in ["odd", "b"] {
+        host.bridge_user(&format!("net disconnect n {name}")).ok();
+    }
+    assert!(host.members("n").is_empty());
+}

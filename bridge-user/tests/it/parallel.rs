@@ -205,3 +205,23 @@ fn a_network_is_not_removed_under_a_connect() {
         assert_eq!(host.networks(), [""; 0], "round {round}");
     }
 }
+
+#[test]
+fn purge_leaves_nothing_behind_that_others_make_meanwhile() {
+    let host = Host::new();
+    for round in 0..4 {
+        host.create("n");
+        at_once(8, |n| match n {
+            4 => drop(host.bridge_user("purge --yes").ok()),
+            // It may come too late.
+            n => drop(
+                host.bridge_user(&format!("net connect --create n s{round}{n}"))
+                    .run(),
+            ),
+        });
+        // What came after it is known to the new state, and so is purged too.
+        host.bridge_user("purge --yes").ok();
+        host.assert_clean();
+        assert!(host.files("/run/netns").is_empty(), "round {round}");
+    }
+}

@@ -139,6 +139,23 @@ fn a_default_route_that_is_there_stays() {
 }
 
 #[test]
+fn a_default_route_of_another_table_or_kind_is_none() {
+    let host = Host::new();
+    host.create("n");
+    host.netns("a");
+    for words in [
+        "link set lo up",
+        "route add default dev lo table 100",
+        "route add unreachable default metric 9999",
+    ] {
+        host.call(&format!("ip -n a {words}")).ok();
+    }
+    host.connect("n a");
+    let route = host.call("ip -n a route get 192.0.2.1").ok();
+    assert!(route.contains("dev eth0"), "{route}");
+}
+
+#[test]
 fn the_default_network_is_made_on_first_use() {
     let host = Host::new();
     let list = host

@@ -85,9 +85,38 @@ pub enum Cause {
     /// Of a pin.
     #[error(transparent)]
     Pin(#[from] PinError),
+    /// Of the verifier.
+    #[error("{said}")]
+    Verifier {
+        /// The last that it said.
+        said: String,
+        /// What the call came back with.
+        source: io::Error,
+    },
     /// Of the filters, which we look up ourselves.
     #[error(transparent)]
     Netlink(#[from] NetlinkError),
+}
+
+impl Cause {
+    /// Of loading a program: of the verifier's log, which tells every step, the end.
+    pub(super) fn of_load(error: ProgramError) -> Self {
+        let ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        } = error
+        else {
+            return error.into();
+        };
+        let log = verifier_log.to_string();
+        tracing::debug!("{log}");
+        let mut lines: Vec<&str> = log.lines().rev().take(4).collect();
+        lines.reverse();
+        Self::Verifier {
+            said: lines.join("; "),
+            source: io_error,
+        }
+    }
 }
 
 pub(super) fn failed<E: Into<Cause>>(

@@ -22,7 +22,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
-use super::error::failed;
+use super::error::{Cause, failed};
 use super::{BpfError, hook, xdp};
 use crate::fault;
 
@@ -134,10 +134,15 @@ fn readable_meta() -> Result<Option<Meta>, BpfError> {
 
 /// `None` where nothing is pinned, or not all of it.
 fn meta() -> Result<Option<Meta>, BpfError> {
-    if !root("maps/META").exists() {
-        return Ok(None);
-    }
-    let array: Array<MapData, Meta> = map("META")?;
+    let path = root("maps/META");
+    let data = match MapData::from_pin(&path) {
+        Err(MapError::SyscallError(e)) if e.io_error.kind() == io::ErrorKind::NotFound => {
+            return Ok(None);
+        }
+        data => data.map_err(failed("open", path.display()))?,
+    };
+    let map = Map::from_map_data(data).map_err(failed("use", path.display()))?;
+    let array: Array<MapData, Meta> = map.try_into().map_err(failed("use", path.display()))?;
     let meta = array.get(&0, 0).map_err(failed("read", "map META"))?;
     Ok((meta.layout_version != 0).then_some(meta))
 }
@@ -219,7 +224,7 @@ fn loaded_program<'o>(object: &'o mut Ebpf, name: &str) -> Result<&'o mut Progra
         Program::Xdp(program) => program.load(),
         _ => return Err(BpfError::Missing("program of a kind that the loader knows")),
     };
-    loaded.map_err(failed("load program", name))?;
+    loaded.map_err(|error| failed("load program", name)(Cause::of_load(error)))?;
     Ok(program)
 }
 

@@ -31,12 +31,14 @@ pub struct Route {
 pub fn routes(netlink: &mut Netlink) -> Result<Vec<Route>, NetlinkError> {
     let mut all = Vec::new();
     for ipv6 in [false, true] {
-        all.extend(routes_of(netlink, ipv6)?);
+        let messages = messages(netlink, ipv6)?.into_iter();
+        let others = messages.filter(|message| message.header.table != TABLE_LOCAL);
+        all.extend(others.filter_map(|message| route_of(&message, ipv6)));
     }
     Ok(all)
 }
 
-fn routes_of(netlink: &mut Netlink, ipv6: bool) -> Result<Vec<Route>, NetlinkError> {
+fn messages(netlink: &mut Netlink, ipv6: bool) -> Result<Vec<RouteMessage>, NetlinkError> {
     let mut message = RouteMessage::default();
     message.header.address_family = if ipv6 {
         AddressFamily::Inet6
@@ -48,9 +50,7 @@ fn routes_of(netlink: &mut Netlink, ipv6: bool) -> Result<Vec<Route>, NetlinkErr
     Ok(answers
         .into_iter()
         .filter_map(|answer| match answer {
-            RouteNetlinkMessage::NewRoute(route) if route.header.table != TABLE_LOCAL => {
-                route_of(&route, ipv6)
-            }
+            RouteNetlinkMessage::NewRoute(route) => Some(route),
             _ => None,
         })
         .collect())
@@ -91,11 +91,16 @@ fn ip(address: &RouteAddress) -> Option<IpAddr> {
     }
 }
 
-/// The default route of a family.
+/// The default route of a family, in the main table. As `ip route show default`.
 pub fn default_route(netlink: &mut Netlink, ipv6: bool) -> Result<Option<Route>, NetlinkError> {
-    let routes = routes_of(netlink, ipv6)?;
+    let routes = messages(netlink, ipv6)?;
     Ok(routes
         .into_iter()
+        .filter(|message| {
+            message.header.table == RouteHeader::RT_TABLE_MAIN
+                && message.header.kind == RouteType::Unicast
+        })
+        .filter_map(|message| route_of(&message, ipv6))
         .find(|route| route.destination.prefix_len() == 0))
 }
 
