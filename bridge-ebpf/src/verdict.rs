@@ -46,6 +46,23 @@ impl Check {
         Self::Routing,
         Self::Bridge,
     ];
+
+    /// The check's name in commands and documents.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Port => "port",
+            Self::Ethernet => "ethernet",
+            Self::SourceMac => "source_mac",
+            Self::Headers => "headers",
+            Self::SourceAddress => "source_address",
+            Self::Neighbour => "neighbour",
+            Self::Storm => "storm",
+            Self::Icc => "icc",
+            Self::Fdb => "fdb",
+            Self::Routing => "routing",
+            Self::Bridge => "bridge",
+        }
+    }
 }
 
 /// The answer that the program makes out of a request.

@@ -2,10 +2,13 @@
 //! to stderr; exit codes are 0 done, 1 refused or failed, 2 wrong usage.
 
 mod doctor;
+mod explain;
 mod net;
 mod output;
+mod stats;
 mod system;
 mod template;
+mod trace;
 mod view;
 
 use std::ffi::OsString;
@@ -54,6 +57,14 @@ enum Command {
     /// Manage networks.
     #[command(visible_alias = "network", subcommand)]
     Net(net::NetCommand),
+    /// Show what was counted at ports: packets and bytes by road, and drops by reason.
+    Stats(stats::StatsArguments),
+    /// Show the forwarding database of the program.
+    Fdb(stats::FdbArguments),
+    /// Ask the program what it does with a frame, and why.
+    Explain(explain::ExplainArguments),
+    /// Show frames that the program drops or leaves to the bridge, as they come.
+    Trace(trace::TraceArguments),
     /// Make two networks and four sandboxes, measure both datapaths, and remove everything.
     Demo,
     /// Make the kernel be as the state says: repair, restore, finish what was cut off.
@@ -172,6 +183,10 @@ fn dispatch(arguments: &Arguments, out: &mut impl Write) -> Result<(), CliError>
     }
     match &arguments.command {
         Some(Command::Net(command)) => net::run(command, state, out),
+        Some(Command::Stats(arguments)) => stats::stats(arguments, state, out),
+        Some(Command::Fdb(arguments)) => stats::fdb(arguments, state, out),
+        Some(Command::Explain(arguments)) => explain::run(arguments, state, out),
+        Some(Command::Trace(arguments)) => trace::run(arguments, state, out),
         Some(Command::Demo) => Ok(ops::demo(state, out)?),
         Some(Command::Reconcile) => system::reconcile(state),
         Some(Command::Purge(purge)) => system::purge(purge, state),

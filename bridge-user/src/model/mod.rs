@@ -13,7 +13,7 @@ mod sandbox;
 pub use endpoint::{Endpoint, State};
 pub use hosts::{HostsEntry, HostsFile};
 pub use id::Id;
-pub use mac::{MacAddress, ParseMacError};
+pub use mac::{MacAddress, ParseMacError, mac_text};
 pub use name::{EndpointName, InterfaceName, NameError, NetworkName};
 pub use network::{BUILTIN_BRIDGE, Datapath, Driver, Network, Pool, PoolError};
 pub use options::{OptionError, Options};

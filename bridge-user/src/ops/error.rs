@@ -112,6 +112,29 @@ pub enum Error {
     /// Endpoints that no port is left for: `BR_PORT_BITS` (net/bridge/br_private.h, v6.18).
     #[error("network {0} is full: a Linux bridge has 1023 ports")]
     NetworkFull(String),
+    /// A name that stands for nothing of ours.
+    #[error("no endpoint, sandbox or network is called {0}")]
+    NothingCalled(String),
+    /// Nothing is loaded: there is no network.
+    #[error("there is nothing to trace: the program is not loaded")]
+    NoDataPlane,
+    /// The ring buffer has one reader.
+    #[error("another trace is running")]
+    TraceRuns,
+    /// Waiting for events.
+    #[error("failed to wait for events")]
+    Wait(#[source] io::Error),
+    /// An endpoint whose port is not there.
+    #[error("endpoint {0} has no port on this host now")]
+    NoPort(String),
+    /// Two ends without an address family in common.
+    #[error("endpoint {endpoint} has no {family} address")]
+    NoFamily {
+        /// The endpoint.
+        endpoint: String,
+        /// IPv4 or IPv6.
+        family: &'static str,
+    },
     /// No such namespace.
     #[error("sandbox {0} not found: there is no such network namespace")]
     SandboxNotFound(String),
@@ -274,6 +297,12 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NetworkNotFound(_) => "bridge-user net ls shows the networks".into(),
+            Self::NothingCalled(_) | Self::NoFamily { .. } => {
+                "bridge-user net inspect NETWORK shows the endpoints".into()
+            }
+            Self::NoDataPlane => "bridge-user net create NETWORK loads it".into(),
+            Self::TraceRuns => "end it first: events go to one reader".into(),
+            Self::NoPort(_) => "bridge-user reconcile makes it, if its namespace is there".into(),
             Self::AmbiguousId(_) => "give more digits of the id, or the name".into(),
             Self::NetworkExists(_) | Self::ReservedName(_) => "choose another name".into(),
             Self::SubnetOfNetwork { .. } | Self::SubnetOfRoute { .. } => {

@@ -36,6 +36,10 @@ pub(super) enum Object<'a> {
     State,
     /// The hosts files of all sandboxes.
     Names,
+    /// The place where the program leaves a decision.
+    Decision,
+    /// The ring buffer of events.
+    Events,
     /// What all networks share: pins and nft table.
     Shared,
     /// One network or sandbox: their ids are random, so one space serves both.
@@ -49,7 +53,9 @@ impl Object<'_> {
             Self::State => 0,
             Self::Names => 1,
             Self::Shared => 2,
-            Self::Id(id) => 3 + i64::from_str_radix(&id.as_str()[..15], 16).unwrap_or_default(),
+            Self::Decision => 3,
+            Self::Events => 4,
+            Self::Id(id) => 5 + i64::from_str_radix(&id.as_str()[..15], 16).unwrap_or_default(),
         }
     }
 }

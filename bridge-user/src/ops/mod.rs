@@ -11,16 +11,20 @@ mod detach;
 mod doctor;
 mod endpoint;
 mod error;
+mod explain;
 mod file;
+mod frame;
 mod inspect;
 mod lock;
 mod names;
 mod network;
+mod ports;
 mod purge;
 mod reconcile;
 mod remove;
 mod sandbox;
 mod shared;
+mod trace;
 
 use std::path::Path;
 
@@ -29,8 +33,12 @@ pub use create::CreateSpec;
 pub use demo::demo;
 pub use doctor::{Finding, Status, doctor};
 pub use error::{Error, chain};
+pub use explain::{ExplainSpec, Explanation, Outcome};
+pub use frame::Payload;
 pub use inspect::{NetworkDetails, NetworkSummary, SandboxEndpoint};
+pub use ports::{FdbDetails, PortDetails};
 pub use purge::purge;
+pub use trace::{Trace, Traced};
 
 use crate::kernel::bpf::{self, DataPlane};
 use crate::kernel::netlink::Netlink;

@@ -19,6 +19,7 @@ mod privileges;
 mod program;
 mod repair;
 mod sandboxes;
+mod seeing;
 mod system;
 mod upgrade;
 mod xdp;

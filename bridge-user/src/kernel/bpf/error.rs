@@ -65,6 +65,9 @@ pub enum BpfError {
         /// aya's word on it.
         source: Box<Cause>,
     },
+    /// The time since boot.
+    #[error("failed to read the clock")]
+    Clock(#[source] io::Error),
     /// The number of CPUs.
     #[error("failed to read the number of CPUs")]
     Cpus(#[source] io::Error),

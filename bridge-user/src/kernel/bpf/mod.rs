@@ -5,6 +5,8 @@
 
 mod counters;
 mod error;
+mod events;
+mod explain;
 mod hook;
 mod network;
 mod pins;
@@ -20,12 +22,15 @@ use bridge_common::{
 };
 
 pub use bridge_common::MAX_PORTS;
+pub use bridge_ebpf::Check;
 pub use counters::Counters;
 pub use error::BpfError;
+pub use events::{Events, TracedFrame};
+pub use explain::{Explained, Lookup, Road};
 pub use hook::Hook;
 pub use network::{NetworkFacts, SubnetFacts};
 pub use pins::{check_owner, has_pins, is_bpffs, is_pinned, layout, object_hash, purge};
-pub use port::Port;
+pub use port::{FdbRecord, Port};
 
 use error::failed;
 

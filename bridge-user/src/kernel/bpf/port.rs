@@ -42,6 +42,17 @@ pub struct Port {
     pub storm_pps: u32,
 }
 
+/// An entry of the map `FDB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FdbRecord {
+    /// MAC address, in the order of its bytes on the wire.
+    pub mac: [u8; 6],
+    /// Number of the network.
+    pub network: u16,
+    /// Index of the host leg.
+    pub ifindex: u32,
+}
+
 impl Port {
     fn entry(&self, ifindex: u32, reachable: bool) -> EndpointEntry {
         let flag = |set: bool, flag: u16| if set { flag } else { 0 };
@@ -168,7 +179,20 @@ impl DataPlane {
         absent_is_fine(self.fdb.remove(&key)).map_err(failed("remove an entry of", "map FDB"))
     }
 
-    fn endpoint(&self, slot: u16) -> Result<EndpointEntry, BpfError> {
+    /// Every entry of the map `FDB`, with its key.
+    pub fn fdb_entries(&self) -> Result<Vec<FdbRecord>, BpfError> {
+        let entries = self.fdb.iter().map(|entry| {
+            entry.map(|(key, value)| FdbRecord {
+                mac: key.mac,
+                network: key.network,
+                ifindex: value.ifindex,
+            })
+        });
+        let entries: Result<_, _> = entries.collect();
+        entries.map_err(failed("read the entries of", "map FDB"))
+    }
+
+    pub(super) fn endpoint(&self, slot: u16) -> Result<EndpointEntry, BpfError> {
         let entry = self.endpoints.get(&slot.into(), 0);
         entry.map_err(failed("read an entry of", "map ENDPOINTS"))
     }

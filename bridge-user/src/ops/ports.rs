@@ -1,0 +1,131 @@
+//! Ports as commands show them: who is behind which, what was counted, what the FDB has.
+
+use std::collections::BTreeMap;
+
+use super::{Context, Error};
+use crate::kernel::bpf::{Counters, DataPlane};
+use crate::kernel::netlink;
+use crate::model::{Endpoint, Network, Sandbox};
+
+/// A port: an endpoint with what it joins.
+#[derive(Debug, Clone)]
+pub struct PortDetails {
+    /// The endpoint.
+    pub endpoint: Endpoint,
+    /// Its network.
+    pub network: Network,
+    /// Its sandbox.
+    pub sandbox: Sandbox,
+}
+
+/// An entry of the map `FDB`.
+#[derive(Debug, Clone)]
+pub struct FdbDetails {
+    /// MAC address, in the order of its bytes on the wire.
+    pub mac: [u8; 6],
+    /// Number of the network.
+    pub network_number: u16,
+    /// Index of the host leg.
+    pub ifindex: u32,
+    /// Name of the link that has the index now.
+    pub host_leg: Option<String>,
+    /// The endpoint that the state has there.
+    pub port: Option<PortDetails>,
+}
+
+impl PortDetails {
+    /// Whether a user may mean it by this: its endpoint's name, its sandbox, or its network.
+    fn is_called(&self, text: &str) -> bool {
+        self.is_endpoint(text) || self.network.name.as_str() == text
+    }
+
+    /// Whether a user may mean the endpoint by this: its name or its sandbox.
+    pub(super) fn is_endpoint(&self, text: &str) -> bool {
+        self.endpoint.name.as_str() == text || self.sandbox.reference.to_string() == text
+    }
+}
+
+impl Context {
+    /// Every port, in the order of networks and endpoints.
+    pub(super) fn ports(&self) -> Result<Vec<PortDetails>, Error> {
+        let rows = self.store.rows();
+        let mut ports = Vec::new();
+        for network in rows.networks()? {
+            for endpoint in rows.endpoints_of_network(&network.id)? {
+                if let Some(sandbox) = rows.sandbox(&endpoint.sandbox)? {
+                    ports.push(PortDetails {
+                        endpoint,
+                        network: network.clone(),
+                        sandbox,
+                    });
+                }
+            }
+        }
+        Ok(ports)
+    }
+
+    /// The ports that names stand for: of endpoints, sandboxes or networks; all, without names.
+    pub(super) fn ports_called(&self, names: &[String]) -> Result<Vec<PortDetails>, Error> {
+        let mut ports = self.ports()?;
+        let mut chosen = Vec::new();
+        for name in names {
+            let before = chosen.len();
+            chosen.extend(ports.extract_if(.., |port| port.is_called(name)));
+            if chosen.len() == before && self.find_network(name)?.is_none() {
+                return Err(Error::NothingCalled(name.clone()));
+            }
+        }
+        Ok(if names.is_empty() { ports } else { chosen })
+    }
+
+    /// What was counted at the ports that names stand for.
+    pub fn stats(&self, names: &[String]) -> Result<Vec<(PortDetails, Counters)>, Error> {
+        let ports = self.ports_called(names)?;
+        let Some(data_plane) = DataPlane::open(self.owner)? else {
+            return Ok(Vec::new());
+        };
+        ports
+            .into_iter()
+            .map(|port| {
+                let counters = data_plane.counters(port.endpoint.slot)?;
+                Ok((port, counters))
+            })
+            .collect()
+    }
+
+    /// The entries of the map `FDB`, of one network or of all.
+    pub fn fdb(&mut self, network: Option<&str>) -> Result<Vec<FdbDetails>, Error> {
+        let number = match network {
+            Some(text) => {
+                let network = self.find_network(text)?;
+                let not_found = || Error::NetworkNotFound(text.to_owned());
+                Some(network.ok_or_else(not_found)?.number)
+            }
+            None => None,
+        };
+        let Some(data_plane) = DataPlane::open(self.owner)? else {
+            return Ok(Vec::new());
+        };
+        let links: BTreeMap<u32, String> = netlink::links(&mut self.netlink)?
+            .into_iter()
+            .map(|link| (link.index, link.name))
+            .collect();
+        let ports = self.ports()?;
+        let mut entries = data_plane.fdb_entries()?;
+        entries.retain(|entry| number.is_none_or(|number| entry.network == number));
+        entries.sort_by_key(|entry| (entry.network, entry.ifindex));
+        Ok(entries
+            .into_iter()
+            .map(|entry| FdbDetails {
+                mac: entry.mac,
+                network_number: entry.network,
+                ifindex: entry.ifindex,
+                host_leg: links.get(&entry.ifindex).cloned(),
+                port: ports
+                    .iter()
+                    .find(|port| port.endpoint.ifindex == Some(entry.ifindex))
+                    .cloned(),
+            })
+            .collect())
+    }
+}

@@ -1,0 +1,208 @@
+//! `stats`, `fdb`, `explain` and `trace`: what they say is what the kernel's own tools and real
+//! frames say.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::host::{Endpoint, Host, number, text, wait_until};
+
+fn pair(host: &Host) -> (Endpoint, Endpoint) {
+    host.create("--ipv6 n");
+    (host.join("n", "a"), host.join("n", "b"))
+}
+
+/// The JSON objects that a command prints, one a line.
+fn lines(output: &str) -> Vec<Value> {
+    let parse = |line| serde_json::from_str(line).expect("a line is an object");
+    output.lines().map(parse).collect()
+}
+
+/// The sandbox `a` speaks with another's MAC address.
+fn spoof(host: &Host) {
+    host.call("ip -n a link set eth0 address 02:00:00:00:00:99")
+        .ok();
+    assert!(!host.ping_quickly("a", "10.90.0.3"));
+}
+
+#[test]
+fn stats_are_what_the_map_has() {
+    let host = Host::new();
+    let (a, b) = pair(&host);
+    host.transfer(&a, &b, &b.ipv4, 1).assert_fast();
+    spoof(&host);
+    host.call("ip -n a link set eth0 down").ok();
+    let counted = host.stats(&a.host_leg);
+    let printed = host.bridge_user("stats --format json a").ok();
+    let [row] = &lines(&printed)[..] else {
+        panic!("one endpoint: {printed}")
+    };
+    assert_eq!(
+        (text(&row["Endpoint"]), text(&row["Network"])),
+        ("a".into(), "n".into())
+    );
+    for (field, value) in [
+        ("FastPackets", counted.fast_packets),
+        ("FastBytes", counted.fast_bytes),
+        ("SlowPackets", counted.slow_packets),
+        ("SlowBytes", counted.slow_bytes),
+        ("AnsweredPackets", counted.answered_packets),
+        ("AnsweredBytes", counted.answered_bytes),
+    ] {
+        assert_eq!(number(&row[field]), value, "{field}: {row}");
+    }
+    let spoofed = counted.drops[3];
+    assert!(spoofed > 0 && number(&row["Drops"]["spoofed_mac"]) == spoofed);
+    let table = host.bridge_user("stats").ok();
+    assert!(table.starts_with("ENDPOINT   NETWORK   FAST"), "{table}");
+    assert!(
+        table.contains(&format!("(spoofed_mac {spoofed})")),
+        "{table}"
+    );
+    assert_eq!(
+        host.bridge_user("stats --format json n")
+            .ok()
+            .lines()
+            .count(),
+        2
+    );
+}
+
+#[test]
+fn fdb_is_what_the_map_has() {
+    let host = Host::new();
+    let (a, b) = pair(&host);
+    host.create("m");
+    let c = host.connect("--mac-address 02:00:00:aa:bb:cc m b");
+    let rows = lines(&host.bridge_user("fdb --format json").ok());
+    let printed: BTreeSet<(String, u64)> = rows
+        .iter()
+        .map(|row| (text(&row["Mac"]), number(&row["Ifindex"])))
+        .collect();
+    let wanted = [&a, &b, &c].map(|e| (e.mac.clone(), host.ifindex(&e.host_leg).into()));
+    assert_eq!(printed, BTreeSet::from(wanted));
+    assert_eq!(host.fdb().len(), rows.len());
+    let of_m = lines(&host.bridge_user("fdb --format json m").ok());
+    assert_eq!(of_m.len(), 1);
+    assert_eq!(of_m[0]["Port"], c.host_leg);
+    assert_eq!(
+        (&of_m[0]["Endpoint"], &of_m[0]["Network"]),
+        (&"b".into(), &"m".into())
+    );
+}
+
+#[test]
+fn explain_says_what_becomes_of_real_frames() {
+    let host = Host::new();
+    let (a, b) = pair(&host);
+    host.create("m");
+    let c = host.join("m", "c");
+    let explain = |words: &str| {
+        let printed = host
+            .bridge_user(&format!("explain --format json {words}"))
+            .ok();
+        lines(&printed).remove(0)
+    };
+    let counted = |e: &Endpoint| host.stats(&e.host_leg);
+    let before = counted(&a);
+    for to in ["b", b.ipv4.as_str(), b.ipv6.as_str()] {
+        for proto in ["tcp", "udp", "icmp"] {
+            let view = explain(&format!("a {to} --proto {proto}"));
+            assert_eq!(
+                (&view["Road"], &view["Check"]),
+                (&"fast".into(), &"fdb".into()),
+                "{view}"
+            );
+        }
+    }
+    let gateway = text(&host.inspect("n")["IPAM"]["Config"][0]["Gateway"]);
+    assert_eq!(explain(&format!("a {gateway}"))["Road"], "slow");
+    assert_eq!(explain("a 192.0.2.1")["Road"], "slow");
+    assert_eq!(
+        explain("a 10.90.0.77")["Check"],
+        "bridge",
+        "an ARP request for nobody"
+    );
+    let refused = explain(&format!("a {}", c.ipv4));
+    assert_eq!(
+        (&refused["Road"], &refused["Reason"]),
+        (&"dropped".into(), &"isolated".into())
+    );
+    assert_eq!(explain("a c")["Reason"], "isolated");
+    let checks = refused["Checks"].as_array().expect("a list");
+    assert_eq!(checks.len(), 11);
+    assert_eq!(counted(&a), before, "no counter moved");
+    // Real frames of the same kind.
+    host.assert_pings("a", &b.ipv4);
+    assert!(counted(&a).fast_packets > before.fast_packets);
+    assert!(!host.ping_quickly("a", &c.ipv4));
+    let table = host.bridge_user("explain a b").ok();
+    assert!(table.contains("fdb              decided"), "{table}");
+    assert!(
+        table.contains("fast: redirected into eth0 of sandbox b"),
+        "{table}"
+    );
+}
+
+#[test]
+fn trace_tells_of_drops_and_misses() {
+    let host = Host::new();
+    let (a, _) = pair(&host);
+    let trace = host.bridge_user("trace --format json --drops a").spawn();
+    wait_until("the program is asked for events", || {
+        host.dump("TRACE").iter().any(|entry| !is_zero(entry))
+    });
+    let second = host.bridge_user("trace");
+    second.fails_with(1, &["another trace is running"]);
+    spoof(&host);
+    // Another command, purge too, does not wait for a trace.
+    host.bridge_user("net ls").ok();
+    let told = trace.stop();
+    let events = lines(&told);
+    assert!(!events.is_empty(), "{told}");
+    for event in &events {
+        assert_eq!(
+            (&event["Endpoint"], &event["Reason"]),
+            (&"a".into(), &"spoofed_mac".into())
+        );
+        assert_eq!(
+            number(&event["Ifindex"]),
+            u64::from(host.ifindex(&a.host_leg))
+        );
+        assert!(
+            text(&event["Frame"]).contains("02:00:00:00:00:99"),
+            "{event}"
+        );
+    }
+    assert!(
+        host.dump("TRACE").iter().all(is_zero),
+        "nobody pays any more"
+    );
+}
+
+/// Whether the program is asked for no events.
+fn is_zero(entry: &Value) -> bool {
+    number(&entry["formatted"]["value"]["until_ns"]) == 0
+}
+
+#[test]
+fn names_that_stand_for_nothing_are_refused() {
+    let host = Host::new();
+    for words in ["stats", "fdb"] {
+        host.bridge_user(words).ok();
+    }
+    host.bridge_user("trace")
+        .fails_with(1, &["nothing to trace", "net create"]);
+    pair(&host);
+    for (words, part) in [
+        ("stats nobody", "called nobody"),
+        ("fdb nobody", "network nobody not found"),
+        ("explain nobody b", "called nobody"),
+        ("explain a nobody", "called nobody"),
+        ("trace nobody", "called nobody"),
+    ] {
+        host.bridge_user(words).fails_with(1, &[part, "hint:"]);
+    }
+    host.bridge_user("explain a b --proto sctp")
+        .fails_with(2, &["sctp"]);
+}
