@@ -13,7 +13,7 @@ use bridge_common::{
 use bridge_ebpf::testing::{Row, World, rows};
 use bridge_ebpf::{Answer, Check, Verdict, arp_reply, neighbour_advertisement};
 
-use crate::host::{Host, PINS};
+use crate::host::{Host, PINS, number};
 
 /// Return codes of classifiers (`include/uapi/linux/pkt_cls.h`, `bpf.h`, v6.18).
 const NEXT: i32 = -1;
@@ -270,4 +270,24 @@ fn every_verdict_is_counted_once() {
         1
     );
     assert_eq!(host.stats(&a.host_leg), slow);
+}
+
+#[test]
+fn maps_take_little_memory() {
+    let host = Host::new();
+    host.create("n");
+    let maps = host.files(&format!("{PINS}/maps"));
+    let bytes = |map: &String| {
+        let shown = host
+            .call(&format!("bpftool -j map show pinned {map}"))
+            .json();
+        number(&shown["bytes_memlock"])
+    };
+    let total: u64 = maps.iter().map(bytes).sum();
+    let cpus = std::thread::available_parallelism().expect("there is a CPU");
+    let limit = (9 << 20) + (3 << 20) * cpus.get() as u64;
+    assert!(
+        total > 1 << 20 && total <= limit,
+        "{total} bytes in {maps:?}"
+    );
 }
