@@ -73,6 +73,10 @@ fn ipv6_settings(interface: &str, ipv6: bool) -> Vec<(String, &'static str)> {
     ]
 }
 
+fn is_ipv6_off(key: &str, value: &str) -> bool {
+    key.ends_with("/disable_ipv6") && value == "1"
+}
+
 fn write_all(settings: &[(String, &'static str)]) -> Result<(), SysctlError> {
     for (key, value) in settings {
         let path = Path::new("/proc/sys/net").join(key);
@@ -81,11 +85,16 @@ fn write_all(settings: &[(String, &'static str)]) -> Result<(), SysctlError> {
             continue;
         }
         tracing::info!("sysctl -w net.{}={value}", key.replace('/', "."));
-        fs::write(&path, value).map_err(|source| SysctlError {
-            path,
-            value,
-            source,
-        })?;
+        match fs::write(&path, value) {
+            // An interface whose MTU is below IPv6's least has no IPv6 (`addrconf_notify`,
+            // net/ipv6/addrconf.c, v6.18).
+            Err(e) if e.kind() == io::ErrorKind::NotFound && is_ipv6_off(key, value) => {}
+            written => written.map_err(|source| SysctlError {
+                path,
+                value,
+                source,
+            })?,
+        }
     }
     Ok(())
 }

@@ -64,17 +64,19 @@ fn check_name(what: &'static str, name: &str) -> Result<(), NameError> {
     Ok(())
 }
 
-/// Mirrors the kernel's `dev_valid_name` (net/core/dev.c, v6.18), `%` besides: it is a template.
+/// Mirrors the kernel's `dev_valid_name` (net/core/dev.c, v6.18). Besides, `%` is a template, `*` and
+/// `@` mean something to nft, and `all` and `default` are sysctl's words.
 fn check_interface_name(what: &'static str, name: &str) -> Result<(), NameError> {
     if name.is_empty() {
         return Err(NameError::Empty { what });
     }
-    let bad = |c: char| c == '/' || c == ':' || c == '%' || c.is_whitespace() || c.is_control();
-    if name == "." || name == ".." || name.chars().any(bad) {
+    let bad = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
+    let bad = |c: char| bad(c) || matches!(c, '%' | '*' | '@');
+    if [".", "..", "all", "default"].contains(&name) || name.chars().any(bad) {
         return Err(NameError::Character {
             what,
             name: name.into(),
-            allowed: "no space, '/', ':' or '%' is allowed, nor '.' or '..' alone",
+            allowed: "no space, '/', ':', '%', '*' or '@' is allowed, nor '.', '..', 'all' or 'default' alone",
         });
     }
     if name.len() > INTERFACE_NAME_MAX_BYTES {
@@ -167,6 +169,10 @@ mod tests {
             "a:b",
             "a b",
             "eth%d",
+            "a*",
+            "@a",
+            "all",
+            "default",
             "a\tb",
             "0123456789abcdef",
         ] {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 use std::time::SystemTime;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 use super::{Id, InterfaceName, MacAddress, NetworkName, Options, State};
 
@@ -228,6 +228,8 @@ fn check_subnet(subnet: IpNet) -> Result<(), PoolError> {
         return Err(PoolError::TooSmall(subnet));
     }
     let address = subnet.network();
+    let mapped = Ipv6Addr::from([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0]);
+    let mapped = IpNet::from(Ipv6Net::new_assert(mapped, 96));
     let special = if address.is_multicast() {
         Some("multicast")
     } else if address.is_loopback() {
@@ -238,6 +240,9 @@ fn check_subnet(subnet: IpNet) -> Result<(), PoolError> {
         match address {
             IpAddr::V4(v4) if v4.octets()[0] == 0 || v4.octets()[0] >= 240 => Some("reserved"),
             IpAddr::V6(v6) if v6.is_unicast_link_local() => Some("link-local"),
+            IpAddr::V6(_) if subnet.contains(&mapped) || mapped.contains(&subnet) => {
+                Some("IPv4-mapped")
+            }
             _ => None,
         }
     };

@@ -9,7 +9,7 @@
 
 use std::net::IpAddr;
 
-use super::error::Errors;
+use super::error::{Errors, chain};
 use super::{Context, Error};
 use crate::fault;
 use crate::kernel::bpf::Port;
@@ -65,11 +65,12 @@ impl Context {
         inside: &mut Netlink,
     ) -> Result<(Link, Link), Error> {
         let name = endpoint.host_leg();
-        if let Some(host_leg) = netlink::link(&mut self.netlink, name.as_str())? {
-            if let Some(leg) = container_leg(inside, &host_leg)? {
+        for host_leg in self.host_legs(endpoint)? {
+            let is_right = host_leg.name == name.as_str();
+            if is_right && let Some(leg) = container_leg(inside, &host_leg)? {
                 return Ok((host_leg, leg));
             }
-            netlink::delete_link(&mut self.netlink, name.as_str())?;
+            netlink::delete_link_at(&mut self.netlink, host_leg.index)?;
             fault::step();
         }
         netlink::create_veth(
@@ -87,6 +88,22 @@ impl Context {
             netlink::existing_link(&mut self.netlink, name.as_str())?,
             netlink::existing_link(inside, endpoint.interface.as_str())?,
         ))
+    }
+
+    /// The endpoint's host leg, by its name and by its index: it may have been renamed, and another
+    /// link be called so.
+    fn host_legs(&mut self, endpoint: &Endpoint) -> Result<Vec<Link>, NetlinkError> {
+        let mut legs = Vec::new();
+        legs.extend(netlink::link(
+            &mut self.netlink,
+            endpoint.host_leg().as_str(),
+        )?);
+        if let Some(index) = endpoint.ifindex {
+            let link = netlink::link_at(&mut self.netlink, index)?;
+            legs.extend(link.filter(|link| link.kind.as_deref() == Some("veth")));
+        }
+        legs.dedup_by_key(|leg| leg.index);
+        Ok(legs)
     }
 
     /// Writes down the host leg's index. Another one than before means that the pair was made
@@ -145,13 +162,14 @@ impl Context {
         endpoint: &Endpoint,
     ) -> Result<(), Error> {
         let mut errors = Errors::default();
-        let host_leg = endpoint.host_leg();
         if let Some(data_plane) = errors.note(self.data_plane()) {
             errors.note(data_plane.ensure_unreachable(&port_of(network, endpoint)));
             fault::step();
         }
-        errors.note(netlink::delete_link(&mut self.netlink, host_leg.as_str()));
-        fault::step();
+        for leg in errors.note(self.host_legs(endpoint)).unwrap_or_default() {
+            errors.note(netlink::delete_link_at(&mut self.netlink, leg.index));
+            fault::step();
+        }
         if let Some(data_plane) = &mut self.data_plane {
             errors.note(data_plane.ensure_detached(endpoint.id.as_str()));
             fault::step();
@@ -163,7 +181,8 @@ impl Context {
     }
 
     /// Each family's default route goes by the oldest endpoint that leads outside, unless the
-    /// namespace has a default route already.
+    /// namespace has a default route already. Where the sandbox took the way to the gateway away,
+    /// the next one is tried, and it is told of: a sandbox holds nobody up.
     pub(super) fn ensure_default_routes(
         &mut self,
         sandbox: &Id,
@@ -181,8 +200,10 @@ impl Context {
                 let gateway = endpoint.address(ipv6).and_then(|a| network.pool_of(a));
                 let leg = self.leg_of(endpoint, inside)?.filter(|leg| leg.up);
                 if let (false, Some(pool), Some(leg)) = (network.internal, gateway, leg) {
-                    netlink::ensure_default_route(inside, leg.index, pool.gateway())?;
-                    break;
+                    match netlink::ensure_default_route(inside, leg.index, pool.gateway()) {
+                        Ok(()) => break,
+                        Err(error) => tracing::warn!("warning: {}", chain(&error)),
+                    }
                 }
             }
         }

@@ -102,6 +102,7 @@ fn subnets() {
             net create --subnet 10.1.0.0/32 x | refused | 10.1.0.0/32 | too small
             net create --subnet fd01::/128 x | refused | fd01::/128 | too small
             net create --subnet 127.0.0.0/24 x | refused | 127.0.0.0/24 | cannot be used
+            net create --subnet ::ffff:10.90.0.0/120 x | refused | cannot be used | IPv4-mapped
             net create --subnet 224.0.0.0/24 x | refused | 224.0.0.0/24 | cannot be used
             net create --subnet fe80:0:0:7::/64 x | refused | fe80:0:0:7::/64 | cannot be used
             net create --subnet ff02::/64 x | refused | ff02::/64 | cannot be used

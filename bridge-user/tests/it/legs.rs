@@ -213,3 +213,25 @@ fn neighbours_learn_a_reused_address_at_once() {
     host.assert_pings("a", &first.ipv4);
     host.assert_pings("a", &first.ipv6);
 }
+
+#[test]
+fn a_renamed_host_leg_is_no_port_without_a_program() {
+    let host = Host::new();
+    host.create("n");
+    let [a, b] = ["a", "b"].map(|name| host.join("n", name));
+    let rename = |leg: &str| {
+        for words in ["down", "name odd", "up"] {
+            let leg = if words == "up" { "odd" } else { leg };
+            host.call(&format!("ip link set {leg} {words}")).ok();
+        }
+    };
+    rename(&a.host_leg);
+    host.bridge_user("reconcile").ok();
+    assert!(host.link(None, "odd").is_none());
+    host.transfer(&a, &b, &b.ipv4, 1).assert_fast();
+    rename(&a.host_leg);
+    host.bridge_user("net disconnect n a").ok();
+    assert!(host.link(None, "odd").is_none());
+    assert!(host.link(Some("a"), "eth0").is_none());
+    assert_eq!((host.ports().len(), host.link_pins().len()), (1, 1));
+}

@@ -155,3 +155,13 @@ fn purge_works_without_any_state() {
     );
     assert_eq!(host.files(PINS), [""; 0]);
 }
+
+#[test]
+fn a_small_mtu_is_a_network_without_ipv6() {
+    let host = Host::new();
+    host.create("-o com.docker.network.driver.mtu=576 n");
+    let [a, b] = ["a", "b"].map(|name| host.join("n", name));
+    let leg = host.link(Some("a"), "eth0").expect("the leg is there");
+    assert_eq!(leg["mtu"], 576);
+    host.transfer(&a, &b, &b.ipv4, 1).assert_fast();
+}

@@ -171,3 +171,32 @@ fn the_default_network_is_made_on_first_use() {
     assert_eq!(host.addresses(None, "bu0")[0].cidr, "10.90.0.1/24");
     assert_eq!(a.ipv4, "10.90.0.2");
 }
+
+#[test]
+fn a_sandbox_without_routes_holds_up_nobody() {
+    let host = Host::new();
+    host.create("n");
+    host.create("m");
+    host.netns("a");
+    for network in ["n", "m"] {
+        host.connect(&format!("{network} a"));
+    }
+    host.call("ip -n a route flush table main").ok();
+    let ran = host.bridge_user("net disconnect n a").run();
+    assert_eq!(ran.code, Some(0), "{ran}");
+    assert!(
+        ran.stderr
+            .contains("warning: failed to add the default route"),
+        "{ran}"
+    );
+    host.create("o");
+    host.connect("o a");
+    let routes = host.default_routes("a", false);
+    assert_eq!(routes.len(), 1, "the next one has it: {routes:?}");
+    for network in ["m", "o"] {
+        host.bridge_user(&format!("net disconnect {network} a"))
+            .ok();
+    }
+    host.bridge_user("net rm n m o").ok();
+    host.assert_clean();
+}

@@ -111,15 +111,21 @@ pub fn ensure_port(
     let isolated = if flags.isolated { "on" } else { "off" };
     tracing::info!("ip link set dev [number {port}] master [number {bridge}] addrgenmode none");
     tracing::info!("bridge link set dev [number {port}] learning off isolated {isolated}");
-    let mut message = LinkMessage::default();
-    message.header.index = port;
-    message.attributes = vec![
-        LinkAttribute::Controller(bridge),
-        LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(
-            In6AddrGenMode::None,
-        )])]),
-    ];
-    set(netlink, message).map_err(failed("make a bridge port of link number", port))?;
+    let mut join = LinkMessage::default();
+    join.header.index = port;
+    join.attributes = vec![LinkAttribute::Controller(bridge)];
+    let mut without_address = join.clone();
+    without_address
+        .attributes
+        .push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(
+            vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)],
+        )]));
+    let joined = match set(netlink, without_address) {
+        // The link has no IPv6: its MTU is too small, or the kernel has none.
+        Err(e) if e.raw_os_error() == Some(libc::EAFNOSUPPORT) => set(netlink, join),
+        joined => joined,
+    };
+    joined.map_err(failed("make a bridge port of link number", port))?;
     fault::step();
     let mut message = LinkMessage::default();
     message.header.index = port;

@@ -125,6 +125,17 @@ pub fn delete_link(netlink: &mut Netlink, name: &str) -> Result<(), NetlinkError
     }
 }
 
+/// Deletes the link of this index, if it is there.
+pub fn delete_link_at(netlink: &mut Netlink, index: u32) -> Result<(), NetlinkError> {
+    tracing::info!("ip link delete dev [number {index}]");
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    match netlink.change(RouteNetlinkMessage::DelLink(message), 0) {
+        Err(e) if e.raw_os_error() == Some(libc::ENODEV) => Ok(()),
+        result => result.map_err(failed("delete link number", index)),
+    }
+}
+
 /// Sets a link up. As `ip link set dev NAME up`.
 pub fn set_up(netlink: &mut Netlink, index: u32) -> Result<(), NetlinkError> {
     tracing::info!("ip link set dev [number {index}] up");

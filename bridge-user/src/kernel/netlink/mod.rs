@@ -23,7 +23,9 @@ pub use bridge::{
     ensure_static_fdb_entry,
 };
 pub use filter::has_ingress_filter;
-pub use link::{Link, announce, delete_link, existing_link, link, link_at, links, set_up};
+pub use link::{
+    Link, announce, delete_link, delete_link_at, existing_link, link, link_at, links, set_up,
+};
 pub use route::{Route, default_route, ensure_default_route, routes};
 pub use veth::{VethSpec, create_veth};
 
