@@ -38,7 +38,7 @@ pub(crate) struct Ethernet {
     pub(crate) tagged: bool,
 }
 
-/// Reads the Ethernet header and at most two tags. `tagged` says of a tag that was taken off the
+/// Reads the Ethernet header and at most two tags; more hide what is carried. `tagged` says of a tag that was taken off the
 /// bytes already.
 #[inline(always)]
 pub(crate) fn ethernet<F: Frame>(frame: &F, tagged: bool) -> Option<Ethernet> {
@@ -56,6 +56,9 @@ pub(crate) fn ethernet<F: Frame>(frame: &F, tagged: bool) -> Option<Ethernet> {
         if is_tag(ethernet.ether_type) {
             ethernet.ether_type = u16::from_be(frame.u16(20)?);
             ethernet.payload = 22;
+            if is_tag(ethernet.ether_type) {
+                return None;
+            }
         }
     }
     Some(ethernet)
@@ -63,7 +66,7 @@ pub(crate) fn ethernet<F: Frame>(frame: &F, tagged: bool) -> Option<Ethernet> {
 
 /// Whether an EtherType is a VLAN tag's.
 #[inline(always)]
-pub(crate) fn is_tag(ether_type: u16) -> bool {
+fn is_tag(ether_type: u16) -> bool {
     ether_type == ETH_P_8021Q || ether_type == ETH_P_8021AD
 }
 

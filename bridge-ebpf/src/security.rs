@@ -38,8 +38,6 @@ pub(crate) fn check<F: Frame>(
         ETH_P_IP => ipv4(frame, ethernet.payload, endpoint),
         ETH_P_IPV6 => ipv6(frame, ethernet.payload, endpoint),
         ETH_P_ARP => arp(frame, ethernet.payload, endpoint),
-        // A third tag hides what it carries.
-        other if parse::is_tag(other) => Err(DropReason::Malformed),
         _ => Ok(()),
     }
 }

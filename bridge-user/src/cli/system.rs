@@ -15,6 +15,10 @@ pub(super) struct PurgeArguments {
     /// Yes, remove everything.
     #[arg(long)]
     yes: bool,
+    /// The state is lost or cannot be read: remove what the names of bridges and links, the pins
+    /// and the firewall table tell, whoever's it was.
+    #[arg(long)]
+    lost: bool,
 }
 
 #[derive(Debug, Args)]
@@ -43,7 +47,7 @@ pub(super) fn purge(arguments: &PurgeArguments, state: &Path) -> Result<(), CliE
     if !arguments.yes {
         return Err(CliError::NoYes);
     }
-    Ok(ops::purge(state)?)
+    Ok(ops::purge(state, arguments.lost)?)
 }
 
 pub(super) fn completions(

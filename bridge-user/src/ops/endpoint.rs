@@ -145,6 +145,7 @@ impl Context {
         }
         let flags = PortFlags {
             isolated: !network.options.icc,
+            locked: !port.trusted,
         };
         netlink::ensure_port(&mut self.netlink, ifindex, bridge.index, flags)?;
         fault::step();

@@ -333,7 +333,8 @@ impl Error {
             Self::Probe(ProbeError::Privilege(_)) => "run it as root, for example by sudo".into(),
             Self::Nft(NftError::NoTool(_)) => "apt-get install nftables, or its like".into(),
             Self::Bpf(BpfError::Owner { .. }) => {
-                "use that directory with --state-dir; if it is lost: bridge-user purge --yes".into()
+                "use that directory with --state-dir; if it is lost: bridge-user purge --yes --lost"
+                    .into()
             }
             Self::Bpf(BpfError::Layout { .. }) => {
                 "use the version that made them, or remove every network: bridge-user purge --yes"

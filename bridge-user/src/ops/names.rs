@@ -2,7 +2,8 @@
 //! /etc/hosts. Written in place: a mounted file is seen by its inode, not by its name.
 
 use std::fs::{self, OpenOptions};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::error::chain;
@@ -171,8 +172,14 @@ fn update(path: &Path, text: impl FnOnce(&str) -> String) -> Result<(), Error> {
         .write(true)
         .create(true)
         .truncate(false)
+        // A FIFO would keep us waiting.
+        .custom_flags(libc::O_NONBLOCK)
         .open(path);
     let mut file = file.map_err(failed("open", path))?;
+    if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        let source = io::Error::other("it is not a regular file");
+        return Err(failed("write", path)(source));
+    }
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(failed("read", path))?;
     let present: String = bytes.iter().copied().map(char::from).collect();

@@ -3,21 +3,23 @@
 use std::fs;
 use std::path::Path;
 
-use super::error::Errors;
+use super::error::{Errors, chain};
 use super::file::ensure_file_absent;
 use super::lock::{LockFile, Object};
 use super::{Context, Error};
+use crate::kernel::bpf::BpfError;
 use crate::kernel::netlink::{self, Link, Netlink};
 use crate::kernel::{bpf, nft, probe};
 use crate::model::{Endpoint, Network};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Files in the state directory that are ours.
 const FILES: [&str; 4] = ["state.db", "state.db-wal", "state.db-shm", "lock"];
 
-/// Removes everything: endpoints and networks by their rows, then what is left by its name, so
-/// that it also works when the state is lost or cannot be read. Goes on after an error.
-pub fn purge(state_directory: &Path) -> Result<(), Error> {
+/// Removes everything: endpoints and networks by their rows, then what is left by its name. With
+/// `lost` it also does when the state is lost, or cannot be read; without it, what another state
+/// has, and a file that is no state, is not touched. Goes on after an error.
+pub fn purge(state_directory: &Path, lost: bool) -> Result<(), Error> {
     probe::check()?;
     Store::ensure_directory(state_directory)?;
     let locks = LockFile::new(state_directory);
@@ -25,11 +27,17 @@ pub fn purge(state_directory: &Path) -> Result<(), Error> {
     let mut errors = Errors::default();
     match Context::open_in_use(state_directory, locks, None) {
         Ok(mut context) => {
-            errors.note(context.remove_everything());
+            // What could not be removed stays known.
+            context.remove_everything()?;
         }
         Err(error @ Error::OtherHost(_)) => return Err(error),
-        // The rows are unreadable or a part of the kernel's side does not obey: names are left.
-        Err(_) => {}
+        Err(error) if lost || is_of_another_version(&error) => {
+            tracing::warn!(
+                "warning: only what names tell is removed: {}",
+                chain(&error)
+            );
+        }
+        Err(error) => return Err(error),
     }
     let mut netlink = Netlink::open()?;
     for link in errors
@@ -48,6 +56,14 @@ pub fn purge(state_directory: &Path) -> Result<(), Error> {
     // Somebody may keep files of their own there.
     let _ = fs::remove_dir(state_directory);
     errors.into_result()
+}
+
+/// The state or the pins are ours, but of a version that we cannot read.
+fn is_of_another_version(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Store(StoreError::SchemaVersion { .. }) | Error::Bpf(BpfError::Layout { .. })
+    )
 }
 
 /// Bridges and host legs have names that nobody else gives.
@@ -69,11 +85,25 @@ impl Context {
                     errors.note(self.remove_endpoint(&network, &endpoint.id));
                 }
             }
-            errors.note(self.release_sandbox(&sandbox.id));
+            if self
+                .store
+                .rows()
+                .endpoints_in_sandbox(&sandbox.id)?
+                .is_empty()
+            {
+                errors.note(self.release_sandbox(&sandbox.id));
+            }
         }
         for network in self.store.rows().networks()? {
             let _lock = self.lock(Object::Id(&network.id))?;
-            errors.note(self.finish_removal(&network));
+            if self
+                .store
+                .rows()
+                .endpoints_of_network(&network.id)?
+                .is_empty()
+            {
+                errors.note(self.finish_removal(&network));
+            }
         }
         errors.into_result()
     }

@@ -177,10 +177,17 @@ fn a_lost_file_comes_back_with_reconcile() {
 
 #[test]
 fn a_file_that_cannot_be_written_is_told_of_and_in_nobodys_way() {
+    for making in ["mkdir", "mkfifo"] {
+        not_a_file(making);
+    }
+}
+
+fn not_a_file(making: &str) {
     let host = Host::new();
     host.create("n");
     host.netns("odd");
-    host.call("mkdir -p /etc/netns/odd/hosts").ok();
+    host.call("mkdir -p /etc/netns/odd").ok();
+    host.call(&format!("{making} /etc/netns/odd/hosts")).ok();
     for words in ["net connect n odd", "net connect --create n b"] {
         let ran = host.bridge_user(words).run();
         assert_eq!(ran.code, Some(0), "{ran}");

@@ -146,7 +146,11 @@ fn purge_works_without_any_state() {
     host.create("n");
     host.join("n", "a");
     host.call("rm -r /run/state").ok();
-    host.bridge_user("purge --yes").ok();
+    let before = host.leftovers();
+    host.bridge_user("purge --yes")
+        .fails_with(1, &["another state", "--lost"]);
+    assert_eq!(host.leftovers(), before, "it is somebody's");
+    host.bridge_user("purge --yes --lost").ok();
     let mut left = host.leftovers();
     left.retain(|file| !file.starts_with("/etc/netns"));
     assert_eq!(
@@ -164,4 +168,17 @@ fn a_small_mtu_is_a_network_without_ipv6() {
     let leg = host.link(Some("a"), "eth0").expect("the leg is there");
     assert_eq!(leg["mtu"], 576);
     host.transfer(&a, &b, &b.ipv4, 1).assert_fast();
+}
+
+#[test]
+fn purge_touches_no_file_that_is_no_state() {
+    let host = Host::new();
+    host.call("mkdir -m 700 /run/mine").ok();
+    host.call("cp /etc/passwd /run/mine/state.db").ok();
+    let purge = "/run/bridge-user --state-dir /run/mine purge --yes";
+    host.call(purge).fails_with(1, &["state database"]);
+    assert!(!host.read("/run/mine/state.db").is_empty());
+    host.call("chmod 755 /run/mine").ok();
+    host.call(purge).fails_with(1, &["open to others"]);
+    assert!(!host.read("/run/mine/state.db").is_empty());
 }

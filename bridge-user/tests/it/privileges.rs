@@ -160,6 +160,8 @@ fn a_second_state_directory_does_not_take_over() {
     let second = "/run/bridge-user --state-dir /run/second";
     let connect = host.call(&format!("{second} net connect --create bridge b"));
     connect.fails_with(1, &["another state"]);
+    let purge = host.call(&format!("{second} purge --yes"));
+    purge.fails_with(1, &["another state"]);
     host.assert_as_before(&before, "something was changed");
     host.assert_pings("a", "10.90.0.1");
 }

@@ -40,7 +40,8 @@ pub(super) fn odd(add: Add<'_>) {
     add("IPv6 of another version", 1, raw(B.mac(), A.mac(), 0x86dd, &[0x45; 60]), malformed, Check::Headers);
     add("ARP for another protocol", 1, raw(ALL, A.mac(), 0x0806, &[9; 46]), malformed, Check::Headers);
     let three = tagged(&tagged(&tagged(&udp(A, B), 0x8100), 0x8100), 0x88a8);
-    add("three tags", 1, three, malformed, Check::Headers);
+    add("three tags", 1, three.clone(), malformed, Check::Ethernet);
+    add("three tags, trusted", 4, three, malformed, Check::Ethernet);
     let chain = [[0, 0, 1, 4, 0, 0, 0, 0]; 6].concat();
     add("a long chain of extensions", 1, ipv6(B.mac(), A.mac(), (A.ip6(), B.ip6()), 0, &chain), malformed, Check::Headers);
     let endless = [neighbour(135, B.ip6(), None), vec![1, 0, 0, 0, 0, 0, 0, 0]].concat();

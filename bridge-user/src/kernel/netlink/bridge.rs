@@ -37,6 +37,8 @@ pub struct BridgeSpec<'a> {
 pub struct PortFlags {
     /// No frame goes to another isolated port.
     pub isolated: bool,
+    /// Frames come from stations with an FDB entry at this port only (Linux 5.16).
+    pub locked: bool,
 }
 
 /// Makes a bridge, or makes it right; gives its index.
@@ -101,7 +103,7 @@ fn create_bridge(netlink: &mut Netlink, spec: &BridgeSpec<'_>) -> Result<(), Net
 
 /// Makes a link a port of a bridge, without learning and without an IPv6 address of its own.
 /// As `ip link set dev NAME master BRIDGE addrgenmode none` and
-/// `bridge link set dev NAME learning off isolated on|off`.
+/// `bridge link set dev NAME learning off isolated on|off locked on|off`.
 pub fn ensure_port(
     netlink: &mut Netlink,
     port: u32,
@@ -110,7 +112,10 @@ pub fn ensure_port(
 ) -> Result<(), NetlinkError> {
     let isolated = if flags.isolated { "on" } else { "off" };
     tracing::info!("ip link set dev [number {port}] master [number {bridge}] addrgenmode none");
-    tracing::info!("bridge link set dev [number {port}] learning off isolated {isolated}");
+    let locked = if flags.locked { "on" } else { "off" };
+    tracing::info!(
+        "bridge link set dev [number {port}] learning off isolated {isolated} locked {locked}"
+    );
     let mut join = LinkMessage::default();
     join.header.index = port;
     join.attributes = vec![LinkAttribute::Controller(bridge)];
@@ -134,6 +139,7 @@ pub fn ensure_port(
         LinkInfo::PortData(InfoPortData::BridgePort(vec![
             InfoBridgePort::Learning(false),
             InfoBridgePort::Isolated(flags.isolated),
+            InfoBridgePort::Locked(flags.locked),
         ])),
     ])];
     // Port settings are taken by RTM_NEWLINK alone (`rtnl_changelink`, net/core/rtnetlink.c).
