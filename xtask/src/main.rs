@@ -37,7 +37,7 @@ enum Task {
     Test(test::Arguments),
     /// The same as `test` with CI=true: a ring that cannot run is a failure
     Ci(test::Arguments),
-    /// Measure what commands cost, in namespaces of its own
+    /// Measure commands, traffic and the program, in namespaces of its own
     Bench(bench::Arguments),
     /// Check the house rules that neither rustc nor clippy can
     Tidy(tidy::Arguments),

@@ -1,76 +1,34 @@
-//! `cargo xtask bench`: what commands cost as whole processes, in namespaces of its own, beside
-//! ip(8) doing a part of the same work in the same run.
+//! What commands cost as whole processes, beside ip(8) doing a part of the same work in the same run.
 
 use std::{
-    env, fs,
     path::Path,
     process::Command,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
-use crate::{build, process, workspace::Workspace};
+use super::report::Machine;
+use crate::process;
 
-/// Arguments of `bench`.
-#[derive(clap::Args)]
-pub(crate) struct Arguments {
-    /// Sandboxes that are connected and disconnected
-    #[arg(long, default_value_t = 51, value_parser = clap::value_parser!(u16).range(1..=250))]
-    rounds: u16,
-    /// Set by bench itself, in the namespaces that it made
-    #[arg(long, hide = true)]
-    inside: bool,
-}
-
-/// Builds, makes namespaces, measures in them and prints a table.
-pub(crate) fn main(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
-    if arguments.inside {
-        return measure(
-            &workspace.target().join("release/bridge-user"),
-            arguments.rounds,
-        );
-    }
-    build::bridge_user(workspace)?;
-    let itself = env::current_exe().context("failed to find this program")?;
-    let keep = ["CARGO_MANIFEST_DIR", "CARGO_TARGET_DIR"];
-    process::check(
-        process::as_root("unshare", &keep)?
-            .args(["--net", "--mount", "--propagation", "private", "--"])
-            .arg(itself)
-            .args([
-                "bench",
-                "--inside",
-                "--rounds",
-                &arguments.rounds.to_string(),
-            ]),
-    )
-}
-
-/// Own places for what commands write, so that nothing is left on the machine: the mounts end
-/// with their namespace.
-const SETUP: &str = "
+/// The bridge that ip(8) joins its veth pairs to.
+const BY_HAND: &str = "
 set -eu
-mount -t tmpfs tmpfs /run
-mkdir /run/netns /run/etc /run/work
-mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/etc,workdir=/run/work /etc
-mount -t sysfs sysfs /sys
-mount -t bpf bpf /sys/fs/bpf
-ip link set lo up
 ip link add by-hand type bridge
 ip address add 192.168.77.1/24 dev by-hand
 ip link set by-hand up
 ";
 
-fn measure(binary: &Path, rounds: u16) -> Result<()> {
-    process::check(Command::new("sh").args(["-c", SETUP]))?;
+/// Measures with so many sandboxes and prints a table.
+pub(super) fn measure(binary: &Path, sandboxes: u16) -> Result<()> {
+    process::check(Command::new("sh").args(["-c", BY_HAND]))?;
     let ours = |words: &[&str]| {
         let mut command = Command::new(binary);
         command.args(["--state-dir", "/run/state"]).args(words);
         command
     };
     process::output(&mut ours(&["net", "create", "bench"]))?;
-    for n in 1..=rounds {
+    for n in 1..=sandboxes {
         for name in [format!("a{n}"), format!("b{n}")] {
             process::check(Command::new("ip").args(["netns", "add", &name]))?;
         }
@@ -83,7 +41,7 @@ fn measure(binary: &Path, rounds: u16) -> Result<()> {
         ("ip(8): link delete", Vec::new()),
     ];
     // Taking turns: what disturbs the machine disturbs all of them.
-    for n in 1..=rounds {
+    for n in 1..=sandboxes {
         let (a, b) = (format!("a{n}"), format!("b{n}"));
         rows[0].1.push(timed(&mut by_hand(&b, n))?);
         rows[1]
@@ -91,7 +49,7 @@ fn measure(binary: &Path, rounds: u16) -> Result<()> {
             .push(timed(&mut ours(&["net", "connect", "bench", &a]))?);
         rows[2].1.push(timed(&mut ours(&["net", "ls"]))?);
     }
-    for n in 1..=rounds {
+    for n in 1..=sandboxes {
         let leg = format!("leg{n}");
         rows[3].1.push(timed(&mut ours(&[
             "net",
@@ -129,8 +87,7 @@ fn timed(command: &mut Command) -> Result<Duration> {
 
 #[expect(clippy::print_stdout, reason = "the table is what the command is for")]
 fn print(rows: &mut [(&str, Vec<Duration>)]) -> Result<()> {
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").context("no kernel release")?;
-    println!("whole processes, kernel {}, milliseconds", kernel.trim());
+    println!("whole processes, milliseconds; {}", Machine::this()?);
     println!(
         "{:<38}{:>8}{:>8}{:>8}{:>6}",
         "COMMAND", "MEDIAN", "P95", "MAX", "N"

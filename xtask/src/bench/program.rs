@@ -1,0 +1,251 @@
+//! The program alone: nanoseconds a run by BPF_PROG_TEST_RUN on frames between endpoints, with few
+//! and with many entries in its maps, and what the verifier said of it.
+
+use std::{fmt::Write as _, path::Path};
+
+use anyhow::{Context, Result, bail};
+use aya::{
+    TestRunOptions,
+    maps::{Array, HashMap, Map, MapData},
+    programs::{ProgramInfo, SchedClassifier, TestRun as _},
+};
+use bridge_common::{
+    EndpointEntry, FdbEntry, FdbKey, NeighbourEntry, NeighbourKey, PortEntry, mapped, wire_mac,
+};
+
+use super::{
+    report::{self, Machine},
+    stats::{median, quantile},
+    topology::{Built, TOPOLOGIES},
+    traffic::on_pinned_thread,
+};
+
+/// Runs in one call, and calls; figures are of the calls.
+const REPEAT: u32 = 200_000;
+const CALLS: usize = 15;
+
+/// Offset of `ifindex` in `struct __sk_buff` (`include/uapi/linux/bpf.h`, v6.18).
+const IFINDEX_OFFSET: usize = 40;
+
+/// `TC_ACT_REDIRECT` (`include/uapi/linux/pkt_cls.h`, v6.18).
+const REDIRECT: u32 = 7;
+
+/// Slot and ifindex of the first made endpoint: neither is in use in a topology.
+const FIRST_SLOT: u16 = 8192;
+const FIRST_IFINDEX: u32 = 1 << 20;
+
+/// A kind of frame: its name, its bytes, and whether it is IPv6.
+const FRAMES: &[(&str, usize, bool)] = &[
+    ("IPv4 UDP 64 B", 64, false),
+    ("IPv4 UDP 1500 B", 1500, false),
+    ("IPv6 UDP 64 B", 64, true),
+];
+
+/// Measures over every topology with the program, and writes the table and program.csv.
+pub(super) fn measure(binary: &Path, directory: &Path) -> Result<()> {
+    let how = format!(
+        "{}; medians of {CALLS} calls of BPF_PROG_TEST_RUN with {REPEAT} runs each",
+        Machine::this()?
+    );
+    let mut rows = Vec::new();
+    let mut instructions = None;
+    for (number, topology) in TOPOLOGIES.iter().enumerate() {
+        if !topology.has_program() {
+            continue;
+        }
+        eprintln!("running the program, {}", topology.name);
+        // Beside those of the traffic, which are numbered from 0.
+        let built = topology.build(TOPOLOGIES.len() + number, binary)?;
+        for (name, bytes, ipv6) in FRAMES {
+            let times = on_pinned_thread(|| times(&built, *bytes, *ipv6))
+                .with_context(|| format!("{name} over {}", topology.name))?;
+            rows.push(Row {
+                frame: name,
+                topology: topology.name,
+                median: median(&times),
+                p25: quantile(&times, 25),
+                p75: quantile(&times, 75),
+            });
+        }
+        instructions = Some(verified_instructions(&built.pins)?);
+    }
+    let instructions = instructions.context("no topology has the program")?;
+    print(&how, &rows, instructions);
+    report::write(
+        &directory.join("program.csv"),
+        &csv(&how, &rows, instructions),
+    )
+}
+
+/// Figures of the program on one kind of frame.
+struct Row {
+    frame: &'static str,
+    topology: &'static str,
+    /// Nanoseconds a run.
+    median: f64,
+    p25: f64,
+    p75: f64,
+}
+
+#[expect(clippy::print_stdout, reason = "the table is what the command is for")]
+fn print(how: &str, rows: &[Row], instructions: u32) {
+    println!("{how}");
+    println!(
+        "{:<18}{:<26}{:>8}{:>8}{:>8}",
+        "FRAME", "TOPOLOGY", "NS", "P25", "P75"
+    );
+    for row in rows {
+        println!(
+            "{:<18}{:<26}{:>8.0}{:>8.0}{:>8.0}",
+            row.frame, row.topology, row.median, row.p25, row.p75
+        );
+    }
+    println!("port_ingress: the verifier looked at {instructions} instructions");
+}
+
+fn csv(how: &str, rows: &[Row], instructions: u32) -> String {
+    let mut csv = format!(
+        "# {how}; port_ingress: {instructions} instructions verified\n\
+         frame,topology,unit,median,p25,p75\n"
+    );
+    for row in rows {
+        let _ = writeln!(
+            csv,
+            "{},\"{}\",ns,{:.0},{:.0},{:.0}",
+            row.frame, row.topology, row.median, row.p25, row.p75
+        );
+    }
+    csv
+}
+
+/// Instructions that the verifier looked at.
+fn verified_instructions(pins: &Path) -> Result<u32> {
+    let info = ProgramInfo::from_pin(pins.join("programs/port_ingress"))
+        .context("failed to ask for port_ingress")?;
+    info.verified_instruction_count()
+        .context("this kernel does not tell how many instructions it verified")
+}
+
+/// Nanoseconds a run, of each call.
+fn times(built: &Built, bytes: usize, ipv6: bool) -> Result<Vec<f64>> {
+    let [client, server] = [built.client_address(false), built.server_address(false)]
+        .map(|address| endpoint(&built.pins, address));
+    let (client, server) = (client?, server?);
+    let frame = frame(built, (&client, &server), bytes, ipv6);
+    let mut context = [0; IFINDEX_OFFSET + 4];
+    context[IFINDEX_OFFSET..].copy_from_slice(&client.ifindex.to_ne_bytes());
+    let program = SchedClassifier::from_pin(built.pins.join("programs/port_ingress"))?;
+    // The kernel looks for the link in the caller's namespace.
+    built.host.enter()?;
+    let once = || {
+        let ran = program.test_run(TestRunOptions {
+            data_in: Some(&frame),
+            ctx_in: Some(&context),
+            repeat: REPEAT,
+            ..TestRunOptions::default()
+        })?;
+        if ran.return_value != REDIRECT {
+            bail!("the program answered {}, no redirect", ran.return_value);
+        }
+        Ok(ran.duration.as_secs_f64() * 1e9)
+    };
+    (0..CALLS).map(|_| once()).collect()
+}
+
+/// The endpoint that has an IPv4 address.
+fn endpoint(pins: &Path, address: std::net::IpAddr) -> Result<EndpointEntry> {
+    let endpoints: Array<MapData, EndpointEntry> = map(pins, "ENDPOINTS")?;
+    for slot in 1..16 {
+        let entry = endpoints.get(&slot, 0)?;
+        if std::net::IpAddr::from(entry.ipv4.to_ne_bytes()) == address {
+            return Ok(entry);
+        }
+    }
+    bail!("no endpoint has {address}")
+}
+
+/// A UDP datagram from one endpoint to the other; port security reads its addresses.
+fn frame(
+    built: &Built,
+    (client, server): (&EndpointEntry, &EndpointEntry),
+    bytes: usize,
+    ipv6: bool,
+) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(bytes);
+    for unit in server.mac.iter().chain(&client.mac) {
+        frame.extend(unit.to_ne_bytes());
+    }
+    let octets = |address| match address {
+        std::net::IpAddr::V4(address) => address.octets().to_vec(),
+        std::net::IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    // Lengths fit: frames are of 1500 bytes at most.
+    let length = |header: usize| {
+        u16::try_from(bytes - header)
+            .unwrap_or_default()
+            .to_be_bytes()
+    };
+    if ipv6 {
+        frame.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
+        frame.extend(length(14 + 40));
+        frame.extend([17, 64]);
+    } else {
+        frame.extend([0x08, 0x00, 0x45, 0]);
+        frame.extend(length(14));
+        frame.extend([0, 0, 0, 0, 64, 17, 0, 0]);
+    }
+    frame.extend(octets(built.client_address(ipv6)));
+    frame.extend(octets(built.server_address(ipv6)));
+    frame.extend([0x9c, 0x40, 0x9c, 0x41]);
+    frame.extend(length(frame.len() - 4));
+    frame.resize(bytes, 0);
+    frame
+}
+
+fn map<M: TryFrom<Map>>(pins: &Path, name: &str) -> Result<M> {
+    let data = MapData::from_pin(pins.join("maps").join(name))
+        .with_context(|| format!("failed to open the map {name}"))?;
+    let map = Map::from_map_data(data)?;
+    map.try_into()
+        .ok()
+        .with_context(|| format!("the map {name} is of another kind"))
+}
+
+/// Adds so many endpoints to the maps, in the network that is there, with what each has: a slot, a
+/// port, an FDB entry and a neighbour. Nothing is behind them.
+pub(super) fn fill(pins: &Path, count: u16) -> Result<()> {
+    let mut endpoints: Array<MapData, EndpointEntry> = map(pins, "ENDPOINTS")?;
+    let mut ports: HashMap<MapData, u32, PortEntry> = map(pins, "PORTS")?;
+    let mut fdb: HashMap<MapData, FdbKey, FdbEntry> = map(pins, "FDB")?;
+    let mut neighbours: HashMap<MapData, NeighbourKey, NeighbourEntry> = map(pins, "NEIGHBOURS")?;
+    let model = endpoint(pins, [10, 77, 0, 2].into())?;
+    let network = model.network;
+    for n in 0..count {
+        let (slot, ifindex) = (FIRST_SLOT + n, FIRST_IFINDEX + u32::from(n));
+        let ([high, low], [third, fourth]) = (slot.to_be_bytes(), n.to_be_bytes());
+        let mac = [0x02, 0x88, 0, 0, high, low];
+        let address = [10, 78, third, fourth];
+        let entry = EndpointEntry {
+            ifindex,
+            mac: wire_mac(mac),
+            ipv4: u32::from_ne_bytes(address),
+            ipv6: [0; 2],
+            ..model
+        };
+        endpoints.set(slot.into(), entry, 0)?;
+        ports.insert(ifindex, PortEntry { network, slot }, 0)?;
+        let entry = FdbEntry {
+            ifindex,
+            network,
+            reserved: 0,
+        };
+        fdb.insert(FdbKey { mac, network }, entry, 0)?;
+        let key = NeighbourKey {
+            address: mapped(address),
+            network,
+            reserved: [0; 3],
+        };
+        neighbours.insert(key, NeighbourEntry { mac, flags: 0 }, 0)?;
+    }
+    Ok(())
+}

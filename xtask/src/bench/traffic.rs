@@ -1,0 +1,164 @@
+//! Traffic by every topology: in a round each has its turn, in an order that rotates, so that what
+//! disturbs the machine disturbs all of them.
+
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use nix::{
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    unistd::Pid,
+};
+
+use super::{
+    Arguments, plot,
+    report::{self, Cell, Machine},
+    stats::{median, quantile},
+    topology::{Built, TOPOLOGIES},
+    workload::{Ends, WORKLOADS},
+};
+
+/// Turns before the first that counts, to fill caches and open windows.
+const WARM_UP: Duration = Duration::from_millis(20);
+
+/// Builds every topology, measures, and writes the table, traffic.csv and traffic.svg.
+pub(super) fn measure(binary: &Path, directory: &Path, arguments: &Arguments) -> Result<()> {
+    eprintln!("building {} topologies", TOPOLOGIES.len());
+    let built: Result<Vec<Built>> = TOPOLOGIES
+        .iter()
+        .enumerate()
+        .map(|(number, topology)| topology.build(number, binary))
+        .collect();
+    let built = built?;
+    let samples = on_pinned_thread(|| sample(&built, arguments))?;
+    let cells = cells(&samples);
+    let machine = Machine::this()?;
+    let how = format!(
+        "{machine}; {} runs of {} rounds, turns of {} ms; one pinned thread owns both ends",
+        arguments.runs, arguments.rounds, arguments.turn
+    );
+    report::print_traffic(&cells, &how);
+    report::write(
+        &directory.join("traffic.csv"),
+        &report::traffic_csv(&cells, &how),
+    )?;
+    report::write(&directory.join("traffic.svg"), &plot::svg(&cells, &how))
+}
+
+/// Runs on a thread of its own, which may enter namespaces and stays on one CPU.
+pub(super) fn on_pinned_thread<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    thread::scope(|scope| {
+        let pinned = scope.spawn(|| {
+            pin()?;
+            work()
+        });
+        match pinned.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+/// Keeps the thread on the last CPU that it may use: the first often serves the devices.
+fn pin() -> Result<()> {
+    let this = Pid::from_raw(0);
+    let allowed = sched_getaffinity(this).context("failed to ask for CPUs")?;
+    let last = (0..CpuSet::count())
+        .rev()
+        .find(|cpu| allowed.is_set(*cpu) == Ok(true));
+    let mut one = CpuSet::new();
+    one.set(last.context("no CPU to run on")?)?;
+    sched_setaffinity(this, &one).context("failed to stay on a CPU")
+}
+
+/// Samples by workload, topology and run, in the order of the rounds.
+type Samples = Vec<Vec<Vec<Vec<f64>>>>;
+
+fn sample(built: &[Built], arguments: &Arguments) -> Result<Samples> {
+    let mut ends = open(built)?;
+    let turn = Duration::from_millis(arguments.turn.into());
+    let (runs, rounds) = (u32::from(arguments.runs), u32::from(arguments.rounds));
+    let mut samples = vec![vec![vec![Vec::new(); runs as usize]; built.len()]; WORKLOADS.len()];
+    let start = Instant::now();
+    for done in 0..runs * rounds {
+        let (run, round) = (done / rounds, done % rounds);
+        for (workload, ends) in ends.iter_mut().enumerate() {
+            for place in 0..built.len() {
+                let topology = (place + round as usize) % built.len();
+                built[topology].client.enter()?;
+                let sample = ends[topology].turn(turn).with_context(|| {
+                    format!(
+                        "{} over {}",
+                        WORKLOADS[workload].name, TOPOLOGIES[topology].name
+                    )
+                })?;
+                samples[workload][topology][run as usize].push(sample);
+            }
+        }
+        let left = start.elapsed() / (done + 1) * (runs * rounds - done - 1);
+        eprintln!(
+            "run {} of {runs}, round {} of {rounds}, {} s left",
+            run + 1,
+            round + 1,
+            left.as_secs()
+        );
+    }
+    Ok(samples)
+}
+
+/// Sockets by workload and topology, each used once before it is measured.
+fn open(built: &[Built]) -> Result<Vec<Vec<Ends>>> {
+    let mut all = Vec::new();
+    for workload in WORKLOADS {
+        let mut row = Vec::new();
+        for (topology, built) in TOPOLOGIES.iter().zip(built) {
+            let opened = workload.open(built).and_then(|mut ends| {
+                ends.turn(WARM_UP)?;
+                Ok(ends)
+            });
+            row.push(opened.with_context(|| format!("{} over {}", workload.name, topology.name))?);
+        }
+        all.push(row);
+    }
+    Ok(all)
+}
+
+fn cells(samples: &Samples) -> Vec<Vec<Cell>> {
+    let row = |(workload, row): (usize, &Vec<Vec<Vec<f64>>>)| {
+        let cell = |(topology, runs): (usize, &Vec<Vec<f64>>)| {
+            let ratios: Vec<f64> = runs
+                .iter()
+                .zip(&row[0])
+                .map(|(run, wire)| median(&paired(run, wire)))
+                .collect();
+            let spread: Vec<f64> = runs
+                .iter()
+                .zip(&row[0])
+                .flat_map(|(run, wire)| paired(run, wire))
+                .collect();
+            let values = runs.concat();
+            Cell {
+                median: median(&values),
+                p25: quantile(&values, 25),
+                p75: quantile(&values, 75),
+                ratio: median(&ratios),
+                ratio_p25: quantile(&spread, 25),
+                ratio_p75: quantile(&spread, 75),
+                goal: TOPOLOGIES[topology].goal(&WORKLOADS[workload].goals),
+            }
+        };
+        row.iter().enumerate().map(cell).collect()
+    };
+    samples.iter().enumerate().map(row).collect()
+}
+
+/// Each sample by the wire's of the same round.
+fn paired(run: &[f64], wire: &[f64]) -> Vec<f64> {
+    run.iter()
+        .zip(wire)
+        .map(|(ours, wire)| ours / wire)
+        .collect()
+}
