@@ -2,6 +2,7 @@
 //! cost, what traffic costs by each topology, and what the program costs.
 
 mod commands;
+mod maps;
 mod plot;
 mod program;
 mod report;

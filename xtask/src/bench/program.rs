@@ -1,19 +1,17 @@
 //! The program alone: nanoseconds a run by BPF_PROG_TEST_RUN on frames between endpoints, with few
 //! and with many entries in its maps, and what the verifier said of it.
 
-use std::{fmt::Write as _, path::Path};
+use std::{fmt::Write as _, net::IpAddr, path::Path};
 
 use anyhow::{Context, Result, bail};
 use aya::{
     TestRunOptions,
-    maps::{Array, HashMap, Map, MapData},
     programs::{ProgramInfo, SchedClassifier, TestRun as _},
 };
-use bridge_common::{
-    EndpointEntry, FdbEntry, FdbKey, NeighbourEntry, NeighbourKey, PortEntry, mapped, wire_mac,
-};
+use bridge_common::EndpointEntry;
 
 use super::{
+    maps::endpoint,
     report::{self, Machine},
     stats::{median, quantile},
     topology::{Built, TOPOLOGIES},
@@ -29,10 +27,6 @@ const IFINDEX_OFFSET: usize = 40;
 
 /// `TC_ACT_REDIRECT` (`include/uapi/linux/pkt_cls.h`, v6.18).
 const REDIRECT: u32 = 7;
-
-/// Slot and ifindex of the first made endpoint: neither is in use in a topology.
-const FIRST_SLOT: u16 = 8192;
-const FIRST_IFINDEX: u32 = 1 << 20;
 
 /// A kind of frame: its name, its bytes, and whether it is IPv6.
 const FRAMES: &[(&str, usize, bool)] = &[
@@ -152,18 +146,6 @@ fn times(built: &Built, bytes: usize, ipv6: bool) -> Result<Vec<f64>> {
     (0..CALLS).map(|_| once()).collect()
 }
 
-/// The endpoint that has an IPv4 address.
-fn endpoint(pins: &Path, address: std::net::IpAddr) -> Result<EndpointEntry> {
-    let endpoints: Array<MapData, EndpointEntry> = map(pins, "ENDPOINTS")?;
-    for slot in 1..16 {
-        let entry = endpoints.get(&slot, 0)?;
-        if std::net::IpAddr::from(entry.ipv4.to_ne_bytes()) == address {
-            return Ok(entry);
-        }
-    }
-    bail!("no endpoint has {address}")
-}
-
 /// A UDP datagram from one endpoint to the other; port security reads its addresses.
 fn frame(
     built: &Built,
@@ -176,8 +158,8 @@ fn frame(
         frame.extend(unit.to_ne_bytes());
     }
     let octets = |address| match address {
-        std::net::IpAddr::V4(address) => address.octets().to_vec(),
-        std::net::IpAddr::V6(address) => address.octets().to_vec(),
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
     };
     // Lengths fit: frames are of 1500 bytes at most.
     let length = |header: usize| {
@@ -200,52 +182,4 @@ fn frame(
     frame.extend(length(frame.len() - 4));
     frame.resize(bytes, 0);
     frame
-}
-
-fn map<M: TryFrom<Map>>(pins: &Path, name: &str) -> Result<M> {
-    let data = MapData::from_pin(pins.join("maps").join(name))
-        .with_context(|| format!("failed to open the map {name}"))?;
-    let map = Map::from_map_data(data)?;
-    map.try_into()
-        .ok()
-        .with_context(|| format!("the map {name} is of another kind"))
-}
-
-/// Adds so many endpoints to the maps, in the network that is there, with what each has: a slot, a
-/// port, an FDB entry and a neighbour. Nothing is behind them.
-pub(super) fn fill(pins: &Path, count: u16) -> Result<()> {
-    let mut endpoints: Array<MapData, EndpointEntry> = map(pins, "ENDPOINTS")?;
-    let mut ports: HashMap<MapData, u32, PortEntry> = map(pins, "PORTS")?;
-    let mut fdb: HashMap<MapData, FdbKey, FdbEntry> = map(pins, "FDB")?;
-    let mut neighbours: HashMap<MapData, NeighbourKey, NeighbourEntry> = map(pins, "NEIGHBOURS")?;
-    let model = endpoint(pins, [10, 77, 0, 2].into())?;
-    let network = model.network;
-    for n in 0..count {
-        let (slot, ifindex) = (FIRST_SLOT + n, FIRST_IFINDEX + u32::from(n));
-        let ([high, low], [third, fourth]) = (slot.to_be_bytes(), n.to_be_bytes());
-        let mac = [0x02, 0x88, 0, 0, high, low];
-        let address = [10, 78, third, fourth];
-        let entry = EndpointEntry {
-            ifindex,
-            mac: wire_mac(mac),
-            ipv4: u32::from_ne_bytes(address),
-            ipv6: [0; 2],
-            ..model
-        };
-        endpoints.set(slot.into(), entry, 0)?;
-        ports.insert(ifindex, PortEntry { network, slot }, 0)?;
-        let entry = FdbEntry {
-            ifindex,
-            network,
-            reserved: 0,
-        };
-        fdb.insert(FdbKey { mac, network }, entry, 0)?;
-        let key = NeighbourKey {
-            address: mapped(address),
-            network,
-            reserved: [0; 3],
-        };
-        neighbours.insert(key, NeighbourEntry { mac, flags: 0 }, 0)?;
-    }
-    Ok(())
 }

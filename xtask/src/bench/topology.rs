@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result};
 use nix::sched::{CloneFlags, setns};
 
-use super::{program, workload::Goals};
+use super::{maps, workload::Goals};
 use crate::process;
 
 /// A topology. Its number in the list makes the names of its namespaces.
@@ -268,7 +268,7 @@ impl Topology {
             client_host: if self.from_host { HOST } else { FIRST },
         };
         if let Way::Ours { others, .. } = self.way {
-            program::fill(&built.pins, others).context("failed to fill the maps")?;
+            maps::fill(&built.pins, others).context("failed to fill the maps")?;
         }
         Ok(built)
     }
