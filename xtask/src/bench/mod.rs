@@ -11,7 +11,7 @@ mod topology;
 mod traffic;
 mod workload;
 
-use std::{env, fs, process::Command};
+use std::{env, process::Command};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
@@ -85,8 +85,6 @@ fn measure(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     process::check(Command::new("sh").args(["-c", SETUP]))?;
     let binary = workspace.target().join("release/bridge-user");
     let directory = workspace.root().join("docs/benchmarks");
-    fs::create_dir_all(&directory)
-        .with_context(|| format!("failed to make {}", directory.display()))?;
     let wanted = |part| arguments.parts.is_empty() || arguments.parts.contains(&part);
     if wanted(Part::Program) {
         program::measure(&binary, &directory)?;

@@ -65,10 +65,7 @@ pub(super) fn measure(binary: &Path, directory: &Path) -> Result<()> {
     }
     let instructions = instructions.context("no topology has the program")?;
     print(&how, &rows, instructions);
-    report::write(
-        &directory.join("program.csv"),
-        &csv(&how, &rows, instructions),
-    )
+    report::write(directory, "program.csv", &csv(&how, &rows, instructions))
 }
 
 /// Figures of the program on one kind of frame.

@@ -61,9 +61,12 @@ impl fmt::Display for Machine {
     }
 }
 
-/// Writes a file and names it.
-pub(super) fn write(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text).with_context(|| format!("failed to write {}", path.display()))?;
+/// Writes a file into a directory that is made if need be, and names it.
+pub(super) fn write(directory: &Path, name: &str, text: &str) -> Result<()> {
+    let path = directory.join(name);
+    fs::create_dir_all(directory)
+        .and_then(|()| fs::write(&path, text))
+        .with_context(|| format!("failed to write {}", path.display()))?;
     eprintln!("wrote {}", path.display());
     Ok(())
 }

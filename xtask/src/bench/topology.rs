@@ -82,6 +82,15 @@ pub(super) const TOPOLOGIES: &[Topology] = &[
         },
         ..ours("ours tc, 4096 endpoints", "tc")
     },
+    // The one that hashes, with the hash tables full.
+    Topology {
+        way: Way::Ours {
+            datapath: "tc",
+            chosen_mac: true,
+            others: 4094,
+        },
+        ..ours("ours tc, chosen MAC, 4096", "tc")
+    },
     ours("ours off", "off"),
     by_hand("Linux bridge", Way::Bridge { rules: 0 }),
     by_hand("Linux bridge, 100 rules", Way::Bridge { rules: 100 }),
@@ -233,7 +242,7 @@ done
 impl Topology {
     /// Makes the namespaces, the way and the addresses. `number` is unique among those built.
     pub(super) fn build(&self, number: usize, binary: &Path) -> Result<Built> {
-        let [h, a, b] = ["h", "a", "b"].map(|role| format!("{role}{number}"));
+        let [h, a, b] = ["h", "a", "b"].map(|role| format!("{role}-{number}"));
         let client = if self.from_host { &h } else { &a };
         let mut shell = Command::new("sh");
         shell.env("binary", binary);

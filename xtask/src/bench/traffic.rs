@@ -41,11 +41,8 @@ pub(super) fn measure(binary: &Path, directory: &Path, arguments: &Arguments) ->
         arguments.runs, arguments.rounds, arguments.turn
     );
     report::print_traffic(&cells, &how);
-    report::write(
-        &directory.join("traffic.csv"),
-        &report::traffic_csv(&cells, &how),
-    )?;
-    report::write(&directory.join("traffic.svg"), &plot::svg(&cells, &how))
+    report::write(directory, "traffic.csv", &report::traffic_csv(&cells, &how))?;
+    report::write(directory, "traffic.svg", &plot::svg(&cells, &how))
 }
 
 /// Runs on a thread of its own, which may enter namespaces and stays on one CPU.
