@@ -20,6 +20,7 @@ mod program;
 mod repair;
 mod sandboxes;
 mod seeing;
+mod spoofing;
 mod system;
 mod upgrade;
 mod xdp;

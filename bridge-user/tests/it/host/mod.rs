@@ -7,6 +7,7 @@ mod maps;
 mod networks;
 mod snapshot;
 mod traffic;
+mod wire;
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -21,6 +22,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 pub(crate) use call::{Call, Ran};
 pub(crate) use kernel::{Address, array, number, text};
 pub(crate) use networks::Endpoint;
+pub(crate) use wire::Wire;
 
 /// The binary under test, by its path on every host.
 const BINARY: &str = "/run/bridge-user";
@@ -32,7 +34,7 @@ const STATE: &str = "/run/state";
 pub(crate) const PINS: &str = "/sys/fs/bpf/bridge-user";
 
 /// What a Debian machine needs for these tests, by package.
-const TOOLS: [(&str, &str); 14] = [
+const TOOLS: [(&str, &str); 15] = [
     ("bpftool", "bpftool"),
     ("bridge", "iproute2"),
     ("ip", "iproute2"),
@@ -43,6 +45,7 @@ const TOOLS: [(&str, &str); 14] = [
     ("setpriv", "util-linux"),
     ("sh", "dash"),
     ("ss", "iproute2"),
+    ("sysctl", "procps"),
     ("tc", "iproute2"),
     ("tcpdump", "tcpdump"),
     ("timeout", "coreutils"),
