@@ -82,18 +82,33 @@ fn attempt(host: &Host, from: &Endpoint, to: &Endpoint, target: &str, way: &Way)
 
 /// Both sides try every way to the other, in both families, and nothing arrives.
 fn assert_apart(host: &Host, one: (&str, &Endpoint), other: (&str, &Endpoint)) {
+    assert_apart_after(host, one, other, || {});
+}
+
+/// The same, after a change that no command of ours sees: it would mend it.
+fn assert_apart_after(
+    host: &Host,
+    one: (&str, &Endpoint),
+    other: (&str, &Endpoint),
+    change: impl FnOnce(),
+) {
+    let mut attempts = Vec::new();
     for ((network, from), (other_network, to)) in [(one, other), (other, one)] {
         let other_bridge = host.bridge_of(other_network);
         for target in to.addresses() {
             for way in ways(host, network, &other_bridge, &target, &to.mac) {
-                let (arrived, answered) = attempt(host, from, to, &target, &way);
-                let (from, to, way) = (&from.sandbox, &to.sandbox, way.name);
-                assert!(
-                    arrived == 0 && !answered,
-                    "{from} reached {to} ({target}) by {way}"
-                );
+                attempts.push((from, to, target.clone(), way));
             }
         }
+    }
+    change();
+    for (from, to, target, way) in attempts {
+        let (arrived, answered) = attempt(host, from, to, &target, &way);
+        let (from, to, way) = (&from.sandbox, &to.sandbox, way.name);
+        assert!(
+            arrived == 0 && !answered,
+            "{from} reached {to} ({target}) by {way}"
+        );
     }
 }
 
@@ -149,19 +164,66 @@ fn endpoints_with_icc_off_do_not_meet() {
     }
 }
 
-#[test]
-fn one_flag_is_not_enough_to_meet() {
-    let host = Host::new();
+/// An endpoint, and its network.
+type Side = (&'static str, Endpoint);
+
+/// Two networks, and one with ICC off, with two endpoints each way.
+fn kept_apart(host: &Host) -> [(Side, Side); 2] {
+    host.create("--ipv6 one");
+    host.create("--ipv6 two");
     host.create("--ipv6 -o com.docker.network.bridge.enable_icc=false n");
+    let [a, b] = ["one", "two"].map(|network| (network, host.join(network, network)));
+    let [c, d] = ["c", "d"].map(|name| ("n", host.join("n", name)));
+    [(a, b), (c, d)]
+}
+
+#[test]
+fn the_program_alone_keeps_apart() {
+    let host = Host::new();
+    for (one, other) in kept_apart(&host) {
+        let (one, other) = ((one.0, &one.1), (other.0, &other.1));
+        assert_apart_after(&host, one, other, || {
+            host.call("nft flush ruleset").ok();
+            for (_, endpoint) in [one, other] {
+                let leg = &endpoint.host_leg;
+                host.call(&format!(
+                    "bridge link set dev {leg} isolated off locked off"
+                ))
+                .ok();
+            }
+        });
+    }
+}
+
+#[test]
+fn bridge_and_firewall_alone_keep_apart() {
+    let host = Host::new();
+    for (one, other) in kept_apart(&host) {
+        let (one, other) = ((one.0, &one.1), (other.0, &other.1));
+        assert_apart_after(&host, one, other, || {
+            host.call("umount /sys/fs/bpf").ok();
+            wait_until("the program is gone", || {
+                host.tcx_programs(&one.1.host_leg).is_empty()
+            });
+        });
+    }
+}
+
+#[test]
+fn a_locked_port_takes_no_other_mac_without_the_program() {
+    let host = Host::new();
+    host.create("n");
     let [a, b] = ["a", "b"].map(|name| host.join("n", name));
-    assert_eq!(
-        host.bridge_port(&a.host_leg)["isolated"],
-        true,
-        "the slow path's own flag"
-    );
-    host.call("nft flush ruleset").ok();
-    host.bridge_user("reconcile").ok();
-    assert_apart(&host, ("n", &a), ("n", &b));
+    host.call("umount /sys/fs/bpf").ok();
+    wait_until("the program is gone", || {
+        host.tcx_programs(&a.host_leg).is_empty()
+    });
+    host.assert_pings("a", &b.ipv4);
+    host.call("ip -n a link set eth0 address 02:00:00:00:00:99")
+        .ok();
+    let before = host.echoes_in("b");
+    assert!(!host.ping_quickly("a", &b.ipv4));
+    assert_eq!(host.echoes_in("b"), before);
 }
 
 /// A namespace outside every network of ours, which the host routes to by a wire of its own.

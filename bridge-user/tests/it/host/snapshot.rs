@@ -31,6 +31,10 @@ impl Host {
         lines.extend(self.link_pins());
         lines.extend(self.fdb().iter().map(|entry| format!("{entry:?}")));
         lines.extend(self.ports().iter().map(|entry| format!("{entry:?}")));
+        for map in ["NEIGHBOURS", "SUBNETS"] {
+            let entries = self.dump(map).into_iter();
+            lines.extend(entries.map(|entry| format!("{map} {}", entry["formatted"])));
+        }
         lines.extend(self.rules());
         lines.extend(
             self.files("/run/netns")
