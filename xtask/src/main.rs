@@ -5,6 +5,7 @@ mod bench;
 mod build;
 mod debian;
 mod ebpf;
+mod fuzz;
 mod process;
 mod run;
 mod source;
@@ -39,6 +40,8 @@ enum Task {
     Ci(test::Arguments),
     /// Measure commands, traffic and the program, in namespaces of its own
     Bench(bench::Arguments),
+    /// Compare the program with the function that it is made of, on random frames
+    Fuzz(fuzz::Arguments),
     /// Check the house rules that neither rustc nor clippy can
     Tidy(tidy::Arguments),
 }
@@ -62,6 +65,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Test(arguments) => test::main(&workspace, &arguments, test::in_ci()).map(done),
         Task::Ci(arguments) => test::main(&workspace, &arguments, true).map(done),
         Task::Bench(arguments) => bench::main(&workspace, &arguments).map(done),
+        Task::Fuzz(arguments) => fuzz::main(&workspace, &arguments).map(done),
         Task::Tidy(arguments) => tidy::main(&workspace, &arguments).map(done),
     }
 }

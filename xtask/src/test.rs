@@ -3,6 +3,7 @@
 use std::{
     env,
     fmt::Write as _,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -185,27 +186,42 @@ fn unit(context: &Context<'_>) -> Outcome {
 
 /// The integration crate against the real kernel, with the real binary.
 fn kernel(context: &Context<'_>) -> Outcome {
+    if let Err(error) = kernel_is_usable() {
+        return Outcome::NotRun(format!("{error:#}"));
+    }
+    let mut cargo = integration(context.workspace);
+    process::check(cargo.arg("--").args(context.filters)).into()
+}
+
+/// Runs a command made of [`integration`], or says what it needs.
+pub(crate) fn on_this_kernel(cargo: &mut Command) -> Result<()> {
+    kernel_is_usable()?;
+    process::check(cargo)
+}
+
+/// Whether there are root's rights, the tools and BPF; an error says what is not.
+fn kernel_is_usable() -> Result<()> {
     if let Some(reason) = process::no_root() {
-        return Outcome::NotRun(reason.to_owned());
+        bail!("{reason}");
     }
-    if let Err(error) = debian::ensure_tools(TOOLS) {
-        return Outcome::NotRun(format!("{error:#}"));
-    }
-    if let Err(error) = bpf_works() {
-        return Outcome::NotRun(format!("{error:#}"));
-    }
-    let mut cargo = context.workspace.cargo("test");
+    debian::ensure_tools(TOOLS)?;
+    bpf_works()
+}
+
+/// The cargo that runs the integration crate.
+pub(crate) fn integration(workspace: &Workspace) -> Command {
+    let mut cargo = workspace.cargo("test");
     cargo
         .args(["--package", "bridge-user", "--test", "it"])
         .args(["--features", "privileged-tests,fault-injection"])
         .arg("--target-dir")
-        .arg(context.workspace.test_target());
+        .arg(workspace.test_target());
     if !process::is_root() {
         // Cargo builds as the user; only the test binary runs as root.
         let runner = r#"target."cfg(unix)".runner = ["sudo", "-E", "--"]"#;
         cargo.args(["--config", runner]);
     }
-    process::check(cargo.arg("--").args(context.filters)).into()
+    cargo
 }
 
 /// Asks the kernel for its programs, as a witness that is not ours.
@@ -222,7 +238,7 @@ fn no_component(context: &Context<'_>, subcommand: &str, component: &str) -> Opt
         return None;
     }
     eprintln!("installing {component}: rustup component add {component}");
-    let mut rustup = std::process::Command::new("rustup");
+    let mut rustup = Command::new("rustup");
     let added = process::check(rustup.args(["component", "add", component]));
     match added {
         Ok(()) if there() => None,

@@ -25,37 +25,56 @@ const MARK_OFFSET: usize = 8;
 const IFINDEX_OFFSET: usize = 40;
 
 /// Index of the loopback link of every namespace: never a port of ours.
-const LOOPBACK: u32 = 1;
+pub(crate) const LOOPBACK: u32 = 1;
 
-/// Runs the program on a frame that comes in on a link; gives its verdict and the frame as the
-/// program left it.
-fn run(host: &Host, ifindex: u32, frame: &[u8]) -> (i32, Vec<u8>) {
-    host.inside(|| try_run(ifindex, 0, frame))
-        .expect("the kernel runs the program")
+/// The pinned program, and where it leaves decisions. To be opened inside a host.
+pub(crate) struct Runner {
+    program: SchedClassifier,
+    decision: Array<MapData, DecisionRecord>,
 }
 
-fn try_run(ifindex: u32, mark: u32, frame: &[u8]) -> io::Result<(i32, Vec<u8>)> {
-    let program = SchedClassifier::from_pin(format!("{PINS}/programs/port_ingress"));
-    let program = program.expect("the program is pinned");
-    let mut context = [0; IFINDEX_OFFSET + 4];
-    context[MARK_OFFSET..MARK_OFFSET + 4].copy_from_slice(&mark.to_ne_bytes());
-    context[IFINDEX_OFFSET..].copy_from_slice(&ifindex.to_ne_bytes());
-    // Room for an answer that is longer than its request.
-    let mut out = vec![0; frame.len() + 64];
-    let options = TestRunOptions {
-        data_in: Some(frame),
-        data_out: Some(&mut out),
-        ctx_in: Some(&context),
-        ..TestRunOptions::default()
-    };
-    match program.test_run(options) {
-        Ok(result) => {
-            out.truncate(result.data_size_out as usize);
-            Ok((result.return_value.cast_signed(), out))
+impl Runner {
+    pub(crate) fn open() -> Self {
+        let program = SchedClassifier::from_pin(format!("{PINS}/programs/port_ingress"));
+        Self {
+            program: program.expect("the program is pinned"),
+            decision: map("DECISION"),
         }
-        Err(ProgramError::SyscallError(e)) => Err(e.io_error),
-        Err(error) => panic!("{error}"),
     }
+
+    /// Runs the program on a frame that comes in on a link; gives its verdict and the frame as the
+    /// program left it.
+    pub(crate) fn run(&self, ifindex: u32, mark: u32, frame: &[u8]) -> io::Result<(i32, Vec<u8>)> {
+        let mut context = [0; IFINDEX_OFFSET + 4];
+        context[MARK_OFFSET..MARK_OFFSET + 4].copy_from_slice(&mark.to_ne_bytes());
+        context[IFINDEX_OFFSET..].copy_from_slice(&ifindex.to_ne_bytes());
+        // Room for an answer that is longer than its request.
+        let mut out = vec![0; frame.len() + 64];
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ctx_in: Some(&context),
+            ..TestRunOptions::default()
+        };
+        match self.program.test_run(options) {
+            Ok(result) => {
+                out.truncate(result.data_size_out as usize);
+                Ok((result.return_value.cast_signed(), out))
+            }
+            Err(ProgramError::SyscallError(e)) => Err(e.io_error),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// What the last marked frame left.
+    pub(crate) fn decision(&self) -> DecisionRecord {
+        self.decision.get(&0, 0).expect("it has one value")
+    }
+}
+
+fn run(host: &Host, ifindex: u32, frame: &[u8]) -> (i32, Vec<u8>) {
+    host.inside(|| Runner::open().run(ifindex, 0, frame))
+        .expect("the kernel runs the program")
 }
 
 fn map<M: TryFrom<Map>>(name: &str) -> M {
@@ -131,7 +150,7 @@ fn every_row_comes_out_of_the_program_as_it_says() {
     let (host, _) = host_of_rows();
     let mut refused = 0;
     for row in rows() {
-        let ran = host.inside(|| try_run(ifindex_of(&row), 0, &row.frame));
+        let ran = host.inside(|| Runner::open().run(ifindex_of(&row), 0, &row.frame));
         let (code, frame) = match ran {
             Err(e) if e.raw_os_error() == Some(libc::EINVAL) && is_refused_by_the_kernel(&row) => {
                 refused += 1;
@@ -173,16 +192,13 @@ pub(crate) fn left(row: &Row) -> Vec<u8> {
 #[test]
 fn a_marked_frame_leaves_its_decision_and_nothing_else() {
     let (host, _) = host_of_rows();
-    let record = || -> DecisionRecord {
-        let decision: Array<MapData, DecisionRecord> = map("DECISION");
-        decision.get(&0, 0).expect("it has one value")
-    };
     for row in rows().iter().filter(|row| !is_refused_by_the_kernel(row)) {
         let before = host.slot_stats(row.from);
         let ifindex = ifindex_of(row);
         let (frame, record) = host.inside(|| {
-            let (_, frame) = try_run(ifindex, EXPLAIN_MARK, &row.frame).expect("it runs");
-            (frame, record())
+            let runner = Runner::open();
+            let ran = runner.run(ifindex, EXPLAIN_MARK, &row.frame);
+            (ran.expect("it runs").1, runner.decision())
         });
         let (kind, reason, target) = match row.verdict {
             Verdict::Drop(reason) => (verdict::DROP, reason as u16, 0),
@@ -216,7 +232,11 @@ fn storms_are_limited_by_the_second() {
     let ifindex = ifindex_of(&broadcast);
     let sent = 5000;
     let passed = host.inside(|| {
-        let run = |_: &u32| try_run(ifindex, 0, &broadcast.frame).expect("it runs").0 == NEXT;
+        let runner = Runner::open();
+        let run = |_: &u32| {
+            let ran = runner.run(ifindex, 0, &broadcast.frame);
+            ran.expect("it runs").0 == NEXT
+        };
         (0..sent).filter(run).count()
     });
     let dropped = host.slot_stats(1).drops[DropReason::Storm as usize];
