@@ -92,6 +92,7 @@ pub(super) const TOPOLOGIES: &[Topology] = &[
         ..ours("ours tc, chosen MAC, 4096", "tc")
     },
     ours("ours off", "off"),
+    ours("ours xdp", "xdp"),
     by_hand("Linux bridge", Way::Bridge { rules: 0 }),
     by_hand("Linux bridge, 100 rules", Way::Bridge { rules: 100 }),
     Topology {
