@@ -4,7 +4,7 @@ use crate::address::Ip6;
 use crate::frame::Frame;
 
 /// Length of a neighbour advertisement with one option in an Ethernet frame.
-const NA_LENGTH: usize = 14 + 40 + 32;
+pub const NA_LENGTH: usize = 14 + 40 + 32;
 
 /// All nodes of a link (RFC 4291, 2.7.1), and their MAC address (RFC 2464, 7).
 const ALL_NODES: [u8; 16] = [0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
@@ -43,13 +43,15 @@ pub fn arp_reply<F: Frame>(frame: &F, mac: [u8; 6]) -> Option<ArpReply> {
 }
 
 /// The advertisement that answers the neighbour solicitation `frame`: `mac` has the target
-/// (RFC 4861, 4.4). To the asker, or to all nodes where the asker has no address yet.
+/// (RFC 4861, 4.4). To the asker, or to all nodes where the asker has no address yet. It is written
+/// in place, for a second copy would not fit on the program's stack; `None`: the frame is too short.
 #[inline(always)]
 pub fn neighbour_advertisement<F: Frame>(
     frame: &F,
     mac: [u8; 6],
     router: bool,
-) -> Option<[u8; NA_LENGTH]> {
+    reply: &mut [u8; NA_LENGTH],
+) -> Option<()> {
     /// Flags of an advertisement: router, solicited, override.
     const ROUTER: u8 = 0x80;
     const SOLICITED: u8 = 0x40;
@@ -57,27 +59,28 @@ pub fn neighbour_advertisement<F: Frame>(
     let target = frame.ip6(14 + 48)?;
     let asker = frame.ip6(14 + 8)?;
     let asker_mac = frame.mac(6)?;
-    let anybody = asker == Ip6::UNSPECIFIED;
-    let (destination, to, flags) = if anybody {
-        (ALL_NODES_MAC, ALL_NODES, OVERRIDE)
+    reply.fill(0);
+    let flags = if asker == Ip6::UNSPECIFIED {
+        reply[..6].copy_from_slice(&ALL_NODES_MAC);
+        reply[38..54].copy_from_slice(&ALL_NODES);
+        OVERRIDE
     } else {
-        (asker_mac.bytes(), asker.bytes(), SOLICITED | OVERRIDE)
+        reply[..6].copy_from_slice(&asker_mac.bytes());
+        reply[38..54].copy_from_slice(&asker.bytes());
+        SOLICITED | OVERRIDE
     };
-    let mut reply = [0_u8; NA_LENGTH];
-    reply[..6].copy_from_slice(&destination);
     reply[6..12].copy_from_slice(&mac);
     reply[12..22].copy_from_slice(&[0x86, 0xdd, 0x60, 0, 0, 0, 0, 32, 58, 255]);
     reply[22..38].copy_from_slice(&target.bytes());
-    reply[38..54].copy_from_slice(&to);
     reply[54] = 136;
     reply[58] = if router { flags | ROUTER } else { flags };
     reply[62..78].copy_from_slice(&target.bytes());
     // Target link-layer address, one unit of eight bytes.
     reply[78..80].copy_from_slice(&[2, 1]);
     reply[80..86].copy_from_slice(&mac);
-    let sum = checksum(&reply);
+    let sum = checksum(reply);
     reply[56..58].copy_from_slice(&sum.to_be_bytes());
-    Some(reply)
+    Some(())
 }
 
 /// The ICMPv6 checksum of a whole frame with its own field zero: addresses, length and next header

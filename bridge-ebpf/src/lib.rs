@@ -22,7 +22,7 @@ mod tables;
 pub mod testing;
 mod verdict;
 
-pub use answer::{ARP_OPERATION, ArpReply, arp_reply, neighbour_advertisement};
+pub use answer::{ARP_OPERATION, ArpReply, NA_LENGTH, arp_reply, neighbour_advertisement};
 pub use count::{Weight, count};
 pub use decide::decide;
 pub use frame::{Frame, HEADERS_MAX};

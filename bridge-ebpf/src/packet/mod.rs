@@ -100,8 +100,16 @@ impl<C: Context> Packet<'_, C> {
 /// Copies the frame's first bytes into an event.
 #[inline(always)]
 pub(crate) fn head<C: Context>(ctx: &C, event: &mut Event) {
-    // The verifier wants to see the bounds of the length; an Ethernet header is always there.
-    let length = ctx.length().clamp(1, EVENT_BYTES as u64) as u32;
+    // The verifier wants to see the bounds of the length. Of a comparison it keeps what it learns for
+    // the compared register alone, not for a 32-bit copy of it (`check_alu_op`,
+    // kernel/bpf/verifier.c, v6.1); of a mask it keeps it in the result, and the black box keeps the
+    // compiler from leaving out the mask.
+    let length = if ctx.length() >= EVENT_BYTES as u64 {
+        EVENT_BYTES as u32
+    } else {
+        let length = core::hint::black_box(ctx.length() as u32);
+        (length.wrapping_sub(1) & (EVENT_BYTES as u32 - 1)) + 1
+    };
     // SAFETY: `head` has room for `EVENT_BYTES` bytes, as many as are copied at most.
     if unsafe { ctx.load(0, event.head.as_mut_ptr(), length) } {
         event.head_length = length;

@@ -7,7 +7,7 @@ use aya_ebpf::{
     },
     programs::TcContext,
 };
-use bridge_ebpf::{ARP_OPERATION, Answer, Weight, arp_reply, neighbour_advertisement};
+use bridge_ebpf::{ARP_OPERATION, Answer, NA_LENGTH, Weight, arp_reply, neighbour_advertisement};
 
 use super::{Context, Packet};
 
@@ -113,10 +113,10 @@ pub(crate) fn answer(ctx: &TcContext, answer: Answer, ifindex: u32) -> i32 {
                 && ctx.store(ARP_OPERATION, &reply.message, 0).is_ok()
         }),
         Answer::Neighbour { mac, router } => {
-            match neighbour_advertisement(&Packet(ctx), mac, router) {
-                Some(reply) => resize(ctx, reply.len()) && ctx.store(0, &reply, 0).is_ok(),
-                None => false,
-            }
+            let mut reply = [0; NA_LENGTH];
+            neighbour_advertisement(&Packet(ctx), mac, router, &mut reply).is_some()
+                && resize(ctx, reply.len())
+                && ctx.store(0, &reply, 0).is_ok()
         }
     };
     if !made {

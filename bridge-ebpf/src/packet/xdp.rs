@@ -10,7 +10,7 @@ use aya_ebpf::{
     },
     programs::XdpContext,
 };
-use bridge_ebpf::{ARP_OPERATION, Answer, Weight, arp_reply, neighbour_advertisement};
+use bridge_ebpf::{ARP_OPERATION, Answer, NA_LENGTH, Weight, arp_reply, neighbour_advertisement};
 
 use super::{Context, Packet};
 
@@ -74,10 +74,10 @@ pub(crate) fn answer(ctx: &XdpContext, answer: Answer, ifindex: u32) -> u32 {
             store(ctx, 0, &reply.ethernet) && store(ctx, ARP_OPERATION, &reply.message)
         }),
         Answer::Neighbour { mac, router } => {
-            match neighbour_advertisement(&Packet(ctx), mac, router) {
-                Some(reply) => resize(ctx, reply.len()) && store(ctx, 0, &reply),
-                None => false,
-            }
+            let mut reply = [0; NA_LENGTH];
+            neighbour_advertisement(&Packet(ctx), mac, router, &mut reply).is_some()
+                && resize(ctx, reply.len())
+                && store(ctx, 0, &reply)
         }
     };
     if made { redirect(ifindex) } else { XDP_ABORTED }

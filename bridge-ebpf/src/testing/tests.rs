@@ -3,7 +3,9 @@
 use bridge_common::{ENDPOINT_REACHABLE, FdbKey, SubnetEntry};
 
 use super::{Row, World, rows};
-use crate::{Answer, Check, Decision, Frame, Verdict, arp_reply, decide, neighbour_advertisement};
+use crate::{
+    Answer, Check, Decision, Frame, NA_LENGTH, Verdict, arp_reply, decide, neighbour_advertisement,
+};
 
 fn decide_row(world: &World, row: &Row) -> Decision {
     let ifindex = if row.from == 0 {
@@ -184,7 +186,8 @@ fn advertisements_are_right() {
             panic!("{name} is answered")
         };
         let frame = request.frame.as_slice();
-        let reply = neighbour_advertisement(&frame, mac, router).expect("a request is whole");
+        let mut reply = [0; NA_LENGTH];
+        neighbour_advertisement(&frame, mac, router, &mut reply).expect("a request is whole");
         let reply = reply.as_slice();
         let flags = reply.u8(58).expect("whole");
         assert_eq!(flags & 0x80 != 0, router, "{name}");

@@ -11,7 +11,7 @@ use bridge_common::{
     NeighbourEntry, NeighbourKey, PortEntry, SubnetEntry, SubnetKey, verdict,
 };
 use bridge_ebpf::testing::{Row, World, rows};
-use bridge_ebpf::{Answer, Check, Verdict, arp_reply, neighbour_advertisement};
+use bridge_ebpf::{Answer, Check, NA_LENGTH, Verdict, arp_reply, neighbour_advertisement};
 
 use crate::host::{Host, PINS, number};
 
@@ -181,9 +181,9 @@ pub(crate) fn left(row: &Row) -> Vec<u8> {
             frame
         }
         Verdict::Answer(Answer::Neighbour { mac, router }) => {
-            neighbour_advertisement(&request, mac, router)
-                .expect("a request is whole")
-                .to_vec()
+            let mut reply = [0; NA_LENGTH];
+            neighbour_advertisement(&request, mac, router, &mut reply).expect("a request is whole");
+            reply.to_vec()
         }
         _ => request.to_vec(),
     }
