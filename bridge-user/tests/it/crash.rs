@@ -270,7 +270,11 @@ fn reconcile_itself() {
         }
         assert!(host.host_pings(&neighbour.ipv4));
         assert_eq!(
-            (host.fdb().len(), host.ports().len(), host.link_pins().len()),
+            (
+                host.fdb().len(),
+                host.ports().len(),
+                host.attachments().len()
+            ),
             (2, 2, 2)
         );
         if !dead {
@@ -287,12 +291,12 @@ fn putting_another_builds_program_in_place() {
     let mut killer = Killer::of(&host, "reconcile");
     loop {
         host.change_meta(|meta| meta.object_hash += 1);
-        let before = host.tcx_programs(&legs[0]);
+        let before = host.programs(&legs[0]);
         let dead = killer.kill_at_next_step();
         if dead {
             host.bridge_user("reconcile").ok();
         }
-        let [first, second] = [&legs[0], &legs[1]].map(|leg| host.tcx_programs(leg));
+        let [first, second] = [&legs[0], &legs[1]].map(|leg| host.programs(leg));
         assert_eq!((first.len(), &first), (1, &second));
         assert_ne!(first, before, "step {}: nothing was replaced", killer.step);
         let programs = format!("{PINS}/programs");

@@ -132,9 +132,7 @@ fn the_fast_path_needs_no_process() {
 fn a_taken_away_program_leaves_a_working_network() {
     let host = Host::new();
     let (a, b) = pair(&host, "--ipv6");
-    for pin in host.link_pins() {
-        host.call("rm").arg(&pin).ok();
-    }
+    host.detach_all();
     wait_until("the program is detached", || !host.is_checked(&a.host_leg));
     for address in b.addresses() {
         host.assert_pings("a", &address);

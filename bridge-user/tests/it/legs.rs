@@ -99,8 +99,8 @@ fn links_are_named_by_id() {
         (text(&leg["linkinfo"]["info_kind"]), text(&leg["master"])),
         ("veth".into(), bridge)
     );
-    let pins = host.link_pins();
-    assert!(pins.len() == 1 && pins[0].contains(&a.id), "{pins:?}");
+    let held = host.attachments();
+    assert!(held.len() == 1 && held[0].contains(&a.id[..12]), "{held:?}");
 }
 
 #[test]

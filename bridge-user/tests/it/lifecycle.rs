@@ -13,7 +13,11 @@ fn everything_made_is_removed() {
     host.join("one", "b");
     assert!(host.has_table());
     assert_eq!(
-        (host.fdb().len(), host.ports().len(), host.link_pins().len()),
+        (
+            host.fdb().len(),
+            host.ports().len(),
+            host.attachments().len()
+        ),
         (3, 3, 3)
     );
     for (network, sandbox) in [("one", "a"), ("two", "a"), ("one", "b")] {
@@ -25,7 +29,7 @@ fn everything_made_is_removed() {
     }
     assert_eq!(host.link(Some("a"), &a.interface), None);
     assert_eq!(
-        (host.fdb(), host.ports(), host.link_pins()),
+        (host.fdb(), host.ports(), host.attachments()),
         Default::default()
     );
     assert_eq!(host.bridge_user("net rm one two").ok(), "one\ntwo\n");
@@ -49,7 +53,11 @@ fn a_deleted_namespace_is_noticed_by_the_next_command() {
     assert_eq!(host.members("n"), ["b"]);
     assert_eq!(host.link(None, &a.host_leg), None);
     assert_eq!(
-        (host.fdb().len(), host.ports().len(), host.link_pins().len()),
+        (
+            host.fdb().len(),
+            host.ports().len(),
+            host.attachments().len()
+        ),
         (1, 1, 1)
     );
     let hosts = host.read("/etc/netns/b/hosts");
@@ -88,7 +96,7 @@ fn a_namespace_that_a_process_holds_ends_with_it() {
     sleeper.stop();
     wait_until("the next command notices", || host.members("n").is_empty());
     assert_eq!(
-        (host.fdb(), host.ports(), host.link_pins()),
+        (host.fdb(), host.ports(), host.attachments()),
         Default::default()
     );
     assert_eq!(host.link(None, &a.host_leg), None);

@@ -33,7 +33,11 @@ fn sixteen_connects_get_sixteen_addresses() {
     ];
     assert_eq!(counts.map(|set| set.len()), [16; 3], "{endpoints:?}");
     assert_eq!(
-        (host.fdb().len(), host.ports().len(), host.link_pins().len()),
+        (
+            host.fdb().len(),
+            host.ports().len(),
+            host.attachments().len()
+        ),
         (16, 16, 16)
     );
     for endpoint in &endpoints {
@@ -49,7 +53,7 @@ fn sixteen_connects_get_sixteen_addresses() {
         host.bridge_user(&format!("net disconnect n s{n}")).ok()
     });
     assert_eq!(
-        (host.fdb(), host.ports(), host.link_pins()),
+        (host.fdb(), host.ports(), host.attachments()),
         Default::default()
     );
     host.bridge_user("net rm n").ok();
@@ -173,7 +177,11 @@ fn churn_ends_clean() {
     assert_eq!(host.members("n"), ["stays"]);
     assert_eq!(host.files("/run/netns"), ["/run/netns/stays"]);
     assert_eq!(
-        (host.fdb().len(), host.ports().len(), host.link_pins().len()),
+        (
+            host.fdb().len(),
+            host.ports().len(),
+            host.attachments().len()
+        ),
         (1, 1, 1)
     );
     assert!(host.host_pings(&stays.ipv6));

@@ -26,16 +26,16 @@ fn another_build_puts_its_program_in_place() {
     let host = Host::new();
     let (a, b) = pair(&host);
     let before = host.transfer(&a, &b, &b.ipv4, 1);
-    let [old] = host.tcx_programs(&a.host_leg)[..] else {
+    let [old] = host.programs(&a.host_leg)[..] else {
         panic!("one program is at the port");
     };
     host.change_meta(|meta| meta.object_hash += 1);
     let c = host.join("n", "c");
-    let [new] = host.tcx_programs(&a.host_leg)[..] else {
+    let [new] = host.programs(&a.host_leg)[..] else {
         panic!("one program is at the port");
     };
     assert_ne!(new, old);
-    assert_eq!(host.tcx_programs(&c.host_leg), [new]);
+    assert_eq!(host.programs(&c.host_leg), [new]);
     let counted = host.stats(&a.host_leg).fast_packets;
     assert!(
         counted >= before.fast,

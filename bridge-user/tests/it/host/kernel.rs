@@ -101,6 +101,29 @@ impl Host {
         self.files(&format!("{PINS}/links"))
     }
 
+    /// What holds our program to ports: a pinned link each, or on kernels without tcx a filter each.
+    pub(crate) fn attachments(&self) -> Vec<String> {
+        let mut found = self.link_pins();
+        for link in self.our_links() {
+            let filters = self.clsact_filters(&link).len();
+            found.extend((0..filters).map(|_| format!("filter at {link}")));
+        }
+        found
+    }
+
+    /// Takes the program from every port, as an admin could.
+    #[track_caller]
+    pub(crate) fn detach_all(&self) {
+        for pin in self.link_pins() {
+            self.call("rm").arg(&pin).ok();
+        }
+        for link in self.our_links() {
+            if !self.clsact_filters(&link).is_empty() {
+                self.call(&format!("tc qdisc del dev {link} clsact")).ok();
+            }
+        }
+    }
+
     /// Text of a file on the host.
     #[track_caller]
     pub(crate) fn read(&self, path: &str) -> String {
@@ -122,6 +145,14 @@ impl Host {
         ours.map(ProgramInfo::id).collect()
     }
 
+    /// Ids of our program at a link's ingress, however it is held there.
+    pub(crate) fn programs(&self, link: &str) -> Vec<u64> {
+        let by_tcx = self.tcx_programs(link).into_iter().map(u64::from);
+        let filters = self.clsact_filters(link);
+        let by_filter = filters.iter().map(|f| number(&f["options"]["prog"]["id"]));
+        by_tcx.chain(by_filter).collect()
+    }
+
     /// BPF filters at a link's clsact ingress.
     pub(crate) fn clsact_filters(&self, link: &str) -> Vec<Value> {
         let ran = self
@@ -136,7 +167,7 @@ impl Host {
     /// Whatever of ours is on the host: nothing, after everything was removed.
     pub(crate) fn leftovers(&self) -> Vec<String> {
         let mut left = self.our_links();
-        left.extend(self.link_pins());
+        left.extend(self.attachments());
         left.extend(self.fdb().iter().map(|entry| format!("map FDB: {entry:?}")));
         left.extend(
             self.ports()

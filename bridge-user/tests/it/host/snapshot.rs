@@ -28,7 +28,7 @@ impl Host {
         let mut lines = self.rows();
         lines.extend(self.link_lines());
         // Program and maps stay loaded until a purge, as the state's file stays.
-        lines.extend(self.link_pins());
+        lines.extend(self.attachments());
         lines.extend(self.fdb().iter().map(|entry| format!("{entry:?}")));
         lines.extend(self.ports().iter().map(|entry| format!("{entry:?}")));
         for map in ["NEIGHBOURS", "SUBNETS"] {
