@@ -12,6 +12,7 @@ mod source;
 mod test;
 mod tidy;
 mod toolchain;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -38,6 +39,8 @@ enum Task {
     Test(test::Arguments),
     /// The same as `test` with CI=true: a ring that cannot run is a failure
     Ci(test::Arguments),
+    /// Run the integration tests on another kernel, in a virtual machine
+    VmTest(vm::Arguments),
     /// Measure commands, traffic and the program, in namespaces of its own
     Bench(bench::Arguments),
     /// Compare the program with the function that it is made of, on random frames
@@ -64,6 +67,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Run(arguments) => run::main(&workspace, &arguments),
         Task::Test(arguments) => test::main(&workspace, &arguments, test::in_ci()).map(done),
         Task::Ci(arguments) => test::main(&workspace, &arguments, true).map(done),
+        Task::VmTest(arguments) => vm::main(&workspace, &arguments).map(done),
         Task::Bench(arguments) => bench::main(&workspace, &arguments).map(done),
         Task::Fuzz(arguments) => fuzz::main(&workspace, &arguments).map(done),
         Task::Tidy(arguments) => tidy::main(&workspace, &arguments).map(done),

@@ -14,11 +14,12 @@ use crate::{
     debian::{self, Tool},
     ebpf, process, tidy,
     toolchain::Toolchain,
+    vm,
     workspace::Workspace,
 };
 
 /// What the tests on the real kernel call: witnesses and traffic.
-const TOOLS: &[Tool] = &[
+pub(crate) const TOOLS: &[Tool] = &[
     tool("bpftool", "bpftool"),
     tool("ip", "iproute2"),
     tool("nft", "nftables"),
@@ -73,6 +74,7 @@ const RINGS: &[Ring] = &[
     ("tidy", |context| tidy::check(context.workspace).into()),
     ("unit", unit),
     ("kernel", kernel),
+    ("vm", vm),
 ];
 
 /// Whether the environment says that this is CI.
@@ -190,7 +192,37 @@ fn kernel(context: &Context<'_>) -> Outcome {
         return Outcome::NotRun(format!("{error:#}"));
     }
     let mut cargo = integration(context.workspace);
-    process::check(cargo.arg("--").args(context.filters)).into()
+    cargo.arg("--").args(context.filters);
+    if let Some(reason) = no_vlan_devices() {
+        eprintln!("kernel: the tests of module vlan are left to the vm ring: {reason}");
+        cargo.args(["--skip", VLAN_TESTS]);
+    }
+    process::check(&mut cargo).into()
+}
+
+/// Beginning of the names of the tests that need VLAN devices.
+const VLAN_TESTS: &str = "vlan::";
+
+/// What this kernel says to a VLAN device in a namespace of its own, if it does not make it.
+fn no_vlan_devices() -> Option<String> {
+    let make = || {
+        process::output(
+            process::as_root("unshare", &[])?
+                .args(["--net", "ip", "link", "add", "link", "lo", "name", "v"])
+                .args(["type", "vlan", "id", "5"]),
+        )
+    };
+    make()
+        .err()
+        .map(|error| format!("no VLAN devices here: {error:#}"))
+}
+
+/// The same tests on another kernel.
+fn vm(context: &Context<'_>) -> Outcome {
+    if let Some(reason) = vm::not_here() {
+        return Outcome::NotRun(reason);
+    }
+    vm::ring(context.workspace, context.filters).into()
 }
 
 /// Runs a command made of [`integration`], or says what it needs.

@@ -25,4 +25,5 @@ mod seeing;
 mod spoofing;
 mod system;
 mod upgrade;
+mod vlan;
 mod xdp;

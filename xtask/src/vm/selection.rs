@@ -1,0 +1,55 @@
+//! Which tests run in the machine: emulation is slow, and most of what commands do is the same on
+//! every kernel.
+
+/// Beginnings of the names that run: what the kernel decides on, and what only it has. Every test
+/// has the program verified anew, which takes most of its time under emulation.
+const CHOSEN: &[&str] = &[
+    "forwarding::",
+    "legs::links_are_named_by_id",
+    "lifecycle::everything_made_is_removed",
+    "program::",
+    "repair::a_deleted_interface_comes_back",
+    "upgrade::another_build_puts_its_program_in_place",
+    "vlan::",
+];
+
+/// The chosen ones of all tests; with filters those that contain one.
+pub(super) fn choose(all: &[String], filters: &[String]) -> Vec<String> {
+    let is_chosen = |name: &&String| {
+        if filters.is_empty() {
+            CHOSEN.iter().any(|start| name.starts_with(start))
+        } else {
+            filters.iter().any(|filter| name.contains(filter.as_str()))
+        }
+    };
+    all.iter().filter(is_chosen).cloned().collect()
+}
+
+/// Says what runs and why not all.
+pub(super) fn explain(release: &str, chosen: &[String], all: &[String], filters: &[String]) {
+    let (chosen, all) = (chosen.len(), all.len());
+    let because = if filters.is_empty() {
+        "what depends on the kernel; emulation is slow, and the kernel ring runs the others"
+    } else {
+        "those with the names that were given"
+    };
+    eprintln!("kernel {release}: {chosen} of {all} tests: {because}");
+}
+
+#[cfg(test)]
+mod tests {
+    //! What runs.
+
+    use super::{CHOSEN, choose};
+
+    #[test]
+    fn names_select_by_their_beginning_and_filters_by_any_part() {
+        let all = ["bad_input::vlan::x", "forwarding::a", "vlan::b"].map(str::to_owned);
+        assert_eq!(choose(&all, &[]), ["forwarding::a", "vlan::b"]);
+        assert_eq!(
+            choose(&all, &["vlan".to_owned()]),
+            ["bad_input::vlan::x", "vlan::b"]
+        );
+        assert!(CHOSEN.is_sorted());
+    }
+}
