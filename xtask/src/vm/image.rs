@@ -20,8 +20,8 @@ const PROGRAMS: &[&str] = &[
     "bash", "bridge", "cat", "chmod", "cp", "cut", "date", "dd", "dirname", "echo", "env", "false",
     "find", "grep", "head", "hostname", "id", "insmod", "ln", "ls", "mkdir", "mkfifo", "mount",
     "mv", "od", "printf", "readlink", "rm", "rmdir", "sed", "seq", "setpriv", "sh", "sleep",
-    "sort", "ss", "stat", "tail", "tc", "tee", "test", "timeout", "touch", "tr", "true", "umount",
-    "uname", "unshare", "wc", "yes",
+    "sort", "ss", "stat", "sysctl", "tail", "tc", "tee", "test", "timeout", "touch", "tr", "true",
+    "umount", "uname", "unshare", "wc", "yes",
 ];
 
 /// Links at the root that Debian has had since 12 ("usrmerge").

@@ -11,6 +11,7 @@ const CHOSEN: &[&str] = &[
     "repair::a_deleted_interface_comes_back",
     "upgrade::another_build_puts_its_program_in_place",
     "vlan::",
+    "xdp::every_row_comes_out_of_the_program_as_it_says",
 ];
 
 /// The chosen ones of all tests; with filters those that contain one.
