@@ -14,6 +14,7 @@ mod error;
 mod explain;
 mod file;
 mod frame;
+mod hint;
 mod inspect;
 mod lock;
 mod names;

@@ -1,0 +1,102 @@
+//! The way out of an error, for the second line that a user reads.
+
+use super::Error;
+use crate::kernel::bpf::BpfError;
+use crate::kernel::netlink::NetlinkError;
+use crate::kernel::nft::NftError;
+use crate::kernel::probe::ProbeError;
+use crate::store::StoreError;
+
+impl Error {
+    /// The way out, where there is one to name.
+    pub fn hint(&self) -> Option<String> {
+        if let Self::Undo { cause, .. } = self {
+            return cause.hint();
+        }
+        self.other_words().or_else(|| self.other_host())
+    }
+
+    /// What to write instead.
+    fn other_words(&self) -> Option<String> {
+        Some(match self {
+            Self::NetworkNotFound(_) => "bridge-user net ls shows the networks".into(),
+            Self::NothingCalled(_) | Self::NoFamily { .. } => {
+                "bridge-user net inspect NETWORK shows the endpoints".into()
+            }
+            Self::NoDataPlane => "bridge-user net create NETWORK loads it".into(),
+            Self::TraceRuns => "end it first: events go to one reader".into(),
+            Self::NoPort(_) => "bridge-user reconcile makes it, if its namespace is there".into(),
+            Self::AmbiguousId(_) => "give more digits of the id, or the name".into(),
+            Self::NetworkExists(_) | Self::ReservedName(_) => "choose another name".into(),
+            Self::Filter(_) => "a filter is KEY=VALUE; --help of the command has the keys".into(),
+            Self::BridgeTaken(_) => {
+                "choose another with -o com.docker.network.bridge.name=NAME".into()
+            }
+            Self::Predefined(_) => "built-in networks stay".into(),
+            Self::OnlyOne(driver) => {
+                format!("leave --driver out: {driver} has its one built-in network")
+            }
+            Self::NotConnected { network, .. } => {
+                format!("bridge-user net inspect {network} shows who is")
+            }
+            Self::NotConnectable { .. } => "connect it to a bridge network".into(),
+            Self::NetworkFull(_) => "make another network, and connect to that".into(),
+            Self::MacTaken { .. } => "leave --mac-address out to have one chosen".into(),
+            Self::TwoSubnets(_) | Self::Twice { .. } | Self::AuxTwice(_) => "give one".into(),
+            Self::NoSubnetFor { .. } => "give the --subnet that it is in, too".into(),
+            Self::MtuForIpv6(_) => "give 1280 or more, or make the network without --ipv6".into(),
+            Self::NoIpv6(_) => "leave out --ipv6 and IPv6 subnets".into(),
+            Self::Pool(_) => "choose another --subnet, or addresses in it".into(),
+            Self::SubnetOfNetwork { .. } | Self::SubnetOfRoute { .. } => {
+                "choose another --subnet, or none to have one chosen".into()
+            }
+            Self::NoSubnetLeft => "give a --subnet that the host does not use".into(),
+            Self::NetworkInUse { network, .. } => {
+                format!("bridge-user net disconnect {network} SANDBOX removes an endpoint")
+            }
+            Self::SandboxNotFound(name) if !name.starts_with(['/']) && !name.contains(':') => {
+                format!("ip netns add {name} makes it, or connect with --create")
+            }
+            Self::AlreadyConnected { sandbox, network } => {
+                format!("bridge-user net disconnect {network} {sandbox} first")
+            }
+            Self::NameTaken { .. } => "choose another with --name".into(),
+            Self::NoName(_) => "give one with --name".into(),
+            Self::InterfaceTaken { .. } => "choose another with --ifname".into(),
+            Self::AddressTaken { .. } | Self::AddressOutside { .. } => {
+                "leave the address out to have one chosen".into()
+            }
+            Self::NoAddressLeft { .. } => {
+                "disconnect an endpoint, or make a network with a larger --subnet".into()
+            }
+            _ => return None,
+        })
+    }
+
+    /// What to change on the host.
+    fn other_host(&self) -> Option<String> {
+        Some(match self {
+            Self::Store(StoreError::OpenToOthers { .. }) => {
+                "give a directory of its own with --state-dir, or chmod 700 it".into()
+            }
+            Self::Probe(ProbeError::Privilege(_)) => "run it as root, for example by sudo".into(),
+            Self::Nft(NftError::NoTool(_)) => "apt-get install nftables, or its like".into(),
+            Self::Bpf(BpfError::Owner { .. }) => {
+                "use that directory with --state-dir; if it is lost: bridge-user purge --yes --lost"
+                    .into()
+            }
+            Self::Bpf(BpfError::Layout { .. }) => {
+                "use the version that made them, or remove every network: bridge-user purge --yes"
+                    .into()
+            }
+            Self::Netlink(NetlinkError::Request { source, .. })
+                if source.raw_os_error() == Some(libc::EOPNOTSUPP) =>
+            {
+                "the kernel may lack veth or bridge: modprobe -a veth bridge".into()
+            }
+            Self::Bpf(_) => "bridge-user doctor shows what this host lacks".into(),
+            Self::OtherHost(_) => "use --state-dir for a second host namespace".into(),
+            _ => return None,
+        })
+    }
+}
