@@ -53,12 +53,15 @@ fn root(part: &str) -> PathBuf {
     Path::new(ROOT).join(part)
 }
 
-/// FNV-1a hash of the embedded object (draft-eastlake-fnv, 64 bits).
-pub fn object_hash() -> u64 {
-    OBJECT.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+/// FNV-1a hash of the embedded object (draft-eastlake-fnv, 64 bits), computed by build.rs.
+pub const fn object_hash() -> u64 {
+    OBJECT_HASH
 }
+
+const OBJECT_HASH: u64 = match u64::from_str_radix(env!("BRIDGE_USER_BPF_HASH"), 10) {
+    Ok(hash) => hash,
+    Err(_) => panic!("build.rs writes a number"),
+};
 
 /// Mounts a BPF file system where there is none.
 fn mount_bpffs() -> Result<(), BpfError> {
