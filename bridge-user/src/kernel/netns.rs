@@ -71,9 +71,10 @@ pub enum NetNsError {
 }
 
 impl NetNs {
-    /// The namespace that this process is in.
-    pub fn host() -> Result<Self, NetNsError> {
-        Self::open(Path::new("/proc/thread-self/ns/net"))
+    /// `SO_NETNS_COOKIE` of the namespace that this process is in.
+    pub fn host_cookie() -> Result<u64, NetNsError> {
+        let path = Path::new("/proc/thread-self/ns/net");
+        own_cookie().map_err(failed("examine", path))
     }
 
     /// The namespace behind a file: a bind mount or a link in /proc.
@@ -118,7 +119,7 @@ impl NetNs {
         let inode = file.metadata().map_err(failed("examine", path))?.ino();
         let cookie = on_thread(|| {
             setns(&file, CloneFlags::CLONE_NEWNET)?;
-            sys::netns_cookie(UnixDatagram::unbound()?.as_fd())
+            own_cookie()
         });
         let cookie = cookie.map_err(|source| match source.raw_os_error() {
             // A namespace of another kind.
@@ -255,6 +256,11 @@ fn ensure_netns_dir() -> Result<(), NetNsError> {
         shared => shared,
     };
     shared.map_err(|errno| failed("share", path)(errno.into()))
+}
+
+/// The cookie of this thread's namespace.
+fn own_cookie() -> io::Result<u64> {
+    sys::netns_cookie(UnixDatagram::unbound()?.as_fd())
 }
 
 fn on_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {

@@ -108,7 +108,7 @@ impl Context {
         let endpoint = self.store.write(|rows| plan.insert(rows))?;
         fault::step();
         let joined = self
-            .ensure_endpoint(network, &endpoint, &held.namespace)
+            .ensure_endpoint(network, &endpoint, &held.namespace, &mut inside)
             .and_then(|()| {
                 fault::step();
                 self.refresh_names(&network.id)?;

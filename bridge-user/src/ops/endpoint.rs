@@ -20,15 +20,16 @@ use crate::kernel::sysctl;
 use crate::model::{Datapath, Endpoint, Id, Network};
 
 impl Context {
-    /// Makes the kernel be as the row says. The caller holds the sandbox.
+    /// Makes the kernel be as the row says. The caller holds the sandbox; `inside` speaks with the
+    /// kernel about `namespace`.
     pub(super) fn ensure_endpoint(
         &mut self,
         network: &Network,
         endpoint: &Endpoint,
         namespace: &NetNs,
+        inside: &mut Netlink,
     ) -> Result<(), Error> {
-        let mut inside = Netlink::open_in(namespace)?;
-        let (host_leg, leg) = self.ensure_veth(network, endpoint, namespace, &mut inside)?;
+        let (host_leg, leg) = self.ensure_veth(network, endpoint, namespace, inside)?;
         self.note_host_leg(endpoint, host_leg.index)?;
         let ipv6 = endpoint.address(true).is_some();
         sysctl::prepare_container_leg(namespace, &leg.name, ipv6)?;
@@ -37,19 +38,19 @@ impl Context {
             fault::step();
         }
         for address in &endpoint.addresses {
-            netlink::ensure_address(&mut inside, leg.index, *address)?;
+            netlink::ensure_address(inside, leg.index, *address)?;
             fault::step();
         }
         let port = self.ensure_port(network, endpoint, host_leg.index)?;
-        netlink::set_up(&mut inside, leg.index)?;
+        netlink::set_up(inside, leg.index)?;
         fault::step();
-        self.ensure_default_routes(&endpoint.sandbox, &mut inside)?;
+        self.ensure_default_routes(&endpoint.sandbox, inside)?;
         fault::step();
         netlink::await_forwarding(&mut self.netlink, host_leg.index)?;
         self.data_plane()?.ensure_reachable(host_leg.index, &port)?;
         if !leg.up {
             fault::step();
-            netlink::announce(&mut inside, leg.index, endpoint.mac.bytes())?;
+            netlink::announce(inside, leg.index, endpoint.mac.bytes())?;
         }
         Ok(())
     }

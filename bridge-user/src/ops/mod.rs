@@ -83,7 +83,7 @@ impl Context {
     ) -> Result<Self, Error> {
         let store = Store::open(state_directory)?;
         let boot_id = netns::boot_id()?;
-        let host_cookie = NetNs::host()?.id().cookie;
+        let host_cookie = NetNs::host_cookie()?;
         let known = store.rows().host()?;
         if known
             .as_ref()

@@ -12,7 +12,7 @@ use super::lock::{Lock, Object};
 use super::sandbox::Liveness;
 use super::{Context, Error};
 use crate::kernel::bpf;
-use crate::kernel::netlink::{self, Link};
+use crate::kernel::netlink::{self, Link, Netlink};
 use crate::kernel::netns::NetNs;
 use crate::model::{Datapath, Endpoint, Id, Network, Sandbox, State};
 
@@ -155,7 +155,8 @@ impl Context {
         endpoint: &Endpoint,
         namespace: &NetNs,
     ) -> Result<(), Error> {
-        self.ensure_endpoint(network, endpoint, namespace)?;
+        let mut inside = Netlink::open_in(namespace)?;
+        self.ensure_endpoint(network, endpoint, namespace, &mut inside)?;
         self.refresh_names(&network.id)
     }
 }

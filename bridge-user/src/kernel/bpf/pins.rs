@@ -14,7 +14,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use aya::maps::{Array, Map, MapData, MapError};
-use aya::programs::{Program, SchedClassifier, Xdp};
+use aya::programs::{Program, ProgramError, ProgramInfo, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use aya_obj::programs::XdpAttachType;
 use bridge_common::{LAYOUT_VERSION, Meta};
@@ -261,13 +261,26 @@ fn program_path(name: &str) -> PathBuf {
 }
 
 pub(super) fn program() -> Result<SchedClassifier, BpfError> {
-    let path = program_path(PROGRAM);
-    SchedClassifier::from_pin(&path).map_err(failed("open", path.display()))
+    let open = |info| SchedClassifier::from_program_info(info, PROGRAM.into());
+    pinned(PROGRAM, open)
 }
 
 pub(super) fn xdp_program() -> Result<Xdp, BpfError> {
-    let path = program_path(XDP_PROGRAM);
-    Xdp::from_pin(&path, XdpAttachType::Interface).map_err(failed("open", path.display()))
+    let interface = XdpAttachType::Interface;
+    let open = |info| Xdp::from_program_info(info, XDP_PROGRAM.into(), interface);
+    pinned(XDP_PROGRAM, open)
+}
+
+/// The pinned program of this name. Not by `from_pin`: to read the name that we know, aya 0.14
+/// first finds out what the kernel can do, with 17 calls that load programs.
+fn pinned<P>(
+    name: &str,
+    open: impl FnOnce(ProgramInfo) -> Result<P, ProgramError>,
+) -> Result<P, BpfError> {
+    let path = program_path(name);
+    ProgramInfo::from_pin(&path)
+        .and_then(open)
+        .map_err(failed("open", path.display()))
 }
 
 pub(super) fn link_path(endpoint: &str) -> PathBuf {

@@ -3,7 +3,9 @@
 use std::io;
 
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp};
+use netlink_packet_route::link::{
+    LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, LinkXdp,
+};
 
 use super::{Netlink, NetlinkError, failed};
 
@@ -85,7 +87,8 @@ pub fn link_at(netlink: &mut Netlink, index: u32) -> Result<Option<Link>, Netlin
     look_up(netlink, message).map_err(failed("look up link number", index))
 }
 
-fn look_up(netlink: &mut Netlink, message: LinkMessage) -> io::Result<Option<Link>> {
+fn look_up(netlink: &mut Netlink, mut message: LinkMessage) -> io::Result<Option<Link>> {
+    message.attributes.push(without_counters());
     match netlink.read(RouteNetlinkMessage::GetLink(message)) {
         Ok(answers) => Ok(links_of(answers).next()),
         Err(e) if e.raw_os_error() == Some(libc::ENODEV) => Ok(None),
@@ -100,9 +103,17 @@ pub fn existing_link(netlink: &mut Netlink, name: &str) -> Result<Link, NetlinkE
 
 /// Every link of the namespace. As `ip link show`.
 pub fn links(netlink: &mut Netlink) -> Result<Vec<Link>, NetlinkError> {
-    let all = RouteNetlinkMessage::GetLink(LinkMessage::default());
+    let mut message = LinkMessage::default();
+    message.attributes.push(without_counters());
+    let all = RouteNetlinkMessage::GetLink(message);
     let answers = netlink.dump(&all).map_err(failed("list", "links"))?;
     Ok(links_of(answers).collect())
+}
+
+/// Counters are most of what the kernel says of a link, and here nobody asks for them
+/// (`RTEXT_FILTER_SKIP_STATS`, include/uapi/linux/rtnetlink.h, v6.18).
+fn without_counters() -> LinkAttribute {
+    LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])
 }
 
 fn links_of(answers: Vec<RouteNetlinkMessage>) -> impl Iterator<Item = Link> {
