@@ -29,6 +29,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     tool("tcpdump", "tcpdump"),
     tool("ps", "procps"),
     tool("nsenter", "util-linux"),
+    tool("strace", "strace"),
 ];
 
 const fn tool(program: &'static str, package: &'static str) -> Tool {

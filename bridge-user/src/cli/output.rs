@@ -7,6 +7,7 @@ use tabwriter::TabWriter;
 
 use super::CliError;
 use super::template::Template;
+use crate::ops;
 
 /// What `--format` asks for.
 #[derive(Debug)]
@@ -96,6 +97,27 @@ fn print_table<R: Serialize>(
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
+}
+
+/// Prints what came of a change. Where that fails the change is undone: who asked for it does not
+/// know of it. A reader that went away wanted it all the same.
+pub(super) fn print_or_undo(
+    out: &mut impl Write,
+    text: Result<String, CliError>,
+    undo: impl FnOnce() -> Result<(), ops::Error>,
+) -> Result<(), CliError> {
+    let print = |text| Ok(writeln!(out, "{text}").and_then(|()| out.flush())?);
+    let printed = text.and_then(print);
+    match &printed {
+        Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        Err(_) => {
+            if let Err(error) = undo() {
+                tracing::warn!("warning: it was not undone: {}", ops::chain(&error));
+            }
+        }
+        Ok(()) => {}
+    }
+    printed
 }
 
 pub(super) fn to_value(row: &impl Serialize) -> Result<serde_json::Value, CliError> {

@@ -10,6 +10,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::error::chain;
+use super::hint::USE_BPF_KERNEL;
 use crate::kernel::{bpf, probe, sysctl};
 
 /// How bad a finding is.
@@ -126,12 +127,11 @@ fn bpffs() -> Finding {
     {
         return Finding::ok(CHECK, "not mounted yet: the first network does it");
     }
-    let advice = "use a kernel with CONFIG_BPF_SYSCALL";
     Finding::bad(
         CHECK,
         Status::Failure,
         "the kernel has no BPF file system",
-        advice,
+        USE_BPF_KERNEL,
     )
 }
 
@@ -141,7 +141,10 @@ fn pins() -> Finding {
         Ok(None) => Finding::ok(CHECK, "none yet"),
         Ok(Some(version)) => Finding::ok(CHECK, format!("layout version {version}")),
         Err(error) => {
-            let advice = "bridge-user purge --yes removes them, and every network";
+            let advice = match error {
+                bpf::BpfError::NotInKernel => USE_BPF_KERNEL,
+                _ => "bridge-user purge --yes removes them, and every network",
+            };
             Finding::bad(CHECK, Status::Failure, chain(&error), advice)
         }
     }

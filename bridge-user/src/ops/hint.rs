@@ -7,6 +7,9 @@ use crate::kernel::nft::NftError;
 use crate::kernel::probe::ProbeError;
 use crate::store::StoreError;
 
+/// What a kernel without bpf(2) leaves one to do.
+pub(super) const USE_BPF_KERNEL: &str = "use a kernel with CONFIG_BPF_SYSCALL";
+
 impl Error {
     /// The way out, where there is one to name.
     pub fn hint(&self) -> Option<String> {
@@ -89,11 +92,10 @@ impl Error {
                 "use the version that made them, or remove every network: bridge-user purge --yes"
                     .into()
             }
-            Self::Netlink(NetlinkError::Request { source, .. })
-                if source.raw_os_error() == Some(libc::EOPNOTSUPP) =>
-            {
-                "the kernel may lack veth or bridge: modprobe -a veth bridge".into()
+            Self::Netlink(NetlinkError::KindNotInKernel { kind, .. }) => {
+                format!("modprobe {kind}, or use a kernel that has it")
             }
+            Self::Bpf(BpfError::NotInKernel) => USE_BPF_KERNEL.into(),
             Self::Bpf(_) => "bridge-user doctor shows what this host lacks".into(),
             Self::OtherHost(_) => "use --state-dir for a second host namespace".into(),
             _ => return None,

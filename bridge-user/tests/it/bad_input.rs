@@ -278,3 +278,28 @@ fn an_ambiguous_id() {
     }
     assert_eq!(host.networks().len(), 17);
 }
+
+#[test]
+fn what_could_not_be_told_is_undone() {
+    let host = host();
+    let before = host.snapshot();
+    let full = |words: &str| {
+        let script = format!("exec /run/bridge-user --state-dir /run/state {words} >/dev/full");
+        host.call("sh -c").arg(&script)
+    };
+    for words in [
+        "net create m",
+        "net connect n plain",
+        "net connect --create n b",
+    ] {
+        full(words).fails_with(1, &["output", "No space left"]);
+        host.assert_as_before(&before, words);
+    }
+    let template = "net connect --format {{.Nothing}} n plain";
+    host.bridge_user(template).fails_with(1, &["Nothing"]);
+    host.assert_as_before(&before, template);
+    // A reader that went away is no failure.
+    let script = "/run/bridge-user --state-dir /run/state net connect n plain | true";
+    host.call("sh -c").arg(script).ok();
+    host.assert_pings("plain", "10.77.0.1");
+}

@@ -86,6 +86,57 @@ fn a_kernel_without_ipv6_is_named() {
     assert!(host.host_pings(&a.ipv4), "IPv4 works without");
 }
 
+/// Lets a call come back as from a kernel that lacks it, or what it asks for (strace(1)).
+fn lacking(call: &str) -> String {
+    format!("strace -f -qq -o /dev/null -e inject={call}")
+}
+
+#[test]
+fn a_kernel_without_bpf_is_named() {
+    let host = Host::new();
+    let fresh = host.snapshot();
+    let without_bpf = lacking("bpf:error=ENOSYS");
+    for words in ["net create n", "net connect --create bridge a"] {
+        host.bridge_user(words)
+            .under(&without_bpf)
+            .fails_with(1, &["the kernel has no bpf(2)", "CONFIG_BPF_SYSCALL"]);
+    }
+    let doctor = host.bridge_user("doctor").under(&without_bpf).run();
+    assert_eq!(doctor.code, Some(1), "{doctor}");
+    assert!(doctor.stdout.contains("CONFIG_BPF_SYSCALL"), "{doctor}");
+    host.assert_as_before(&fresh, "something was changed");
+    host.call("umount /sys/fs/bpf").ok();
+    host.bridge_user("net create n")
+        .under(&lacking("mount:error=ENODEV"))
+        .fails_with(1, &["BPF file system on /sys/fs/bpf", "hint: "]);
+    host.call("mount -t bpf bpf /sys/fs/bpf").ok();
+    host.assert_as_before(&fresh, "something was changed");
+}
+
+#[test]
+#[ignore = "vm-test runs it, before it loads the module bridge"]
+fn a_kernel_without_bridge_is_named() {
+    let host = Host::new();
+    let fresh = host.snapshot();
+    for words in ["net create n", "net connect --create bridge a"] {
+        let parts = ["create bridge", "no links of this kind", "modprobe bridge"];
+        host.bridge_user(words).fails_with(1, &parts);
+        host.assert_as_before(&fresh, words);
+    }
+}
+
+#[test]
+#[ignore = "vm-test runs it, before it loads the module veth"]
+fn a_kernel_without_veth_is_named() {
+    let host = Host::new();
+    host.create("n");
+    host.netns("a");
+    let before = host.snapshot();
+    let parts = ["create veth", "no links of this kind", "modprobe veth"];
+    host.bridge_user("net connect n a").fails_with(1, &parts);
+    host.assert_as_before(&before, "something was changed");
+}
+
 #[test]
 fn a_missing_tool_is_named() {
     let host = Host::new();

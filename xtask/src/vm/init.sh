@@ -15,15 +15,41 @@ ln -s /proc/self/fd /dev/fd
 ln -s /proc/self/fd/0 /dev/stdin
 ln -s /proc/self/fd/1 /dev/stdout
 ln -s /proc/self/fd/2 /dev/stderr
+# Loads a module, by its file.
+load() {
+	insmod "$1" || echo "failed to load $1"
+}
+
+# Runs a test that wants the kernel without a module, if it was chosen.
+code=0
+without() {
+	grep -qx "$2" /tests || return 0
+	if [ -e "$1" ]; then
+		"$(cat /test-binary)" --ignored --exact "$2" || code=$?
+	else
+		echo "$2 is not run: $1 is built into this kernel"
+	fi
+}
+
+bridge=$(echo /modules/bridge.ko*)
+veth=$(echo /modules/veth.ko*)
 for module in $(cat /modules/order); do
-	insmod "/modules/$module" || echo "failed to load $module"
+	case $module in
+	bridge.* | br_netfilter.* | veth.*) ;;
+	*) load "/modules/$module" ;;
+	esac
 done
 hostname vm
 ip link set lo up
+without "$bridge" privileges::a_kernel_without_bridge_is_named
+for module in "$bridge" /modules/br_netfilter.ko*; do
+	if [ -e "$module" ]; then load "$module"; fi
+done
+without "$veth" privileges::a_kernel_without_veth_is_named
+if [ -e "$veth" ]; then load "$veth"; fi
 # Names of tests have no spaces.
 # shellcheck disable=SC2046
-"$(cat /test-binary)" --exact $(cat /tests)
-code=$?
+"$(cat /test-binary)" --exact $(cat /tests) || code=$?
 printf '\nvm-test: the tests ended with %s\n' "$code"
 # The console's last bytes go out before the machine does.
 sleep 1

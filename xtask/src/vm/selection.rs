@@ -7,6 +7,8 @@ const CHOSEN: &[&str] = &[
     "forwarding::",
     "legs::links_are_named_by_id",
     "lifecycle::everything_made_is_removed",
+    "privileges::a_kernel_without_bridge_is_named",
+    "privileges::a_kernel_without_veth_is_named",
     "program::",
     "repair::a_deleted_interface_comes_back",
     "upgrade::another_build_puts_its_program_in_place",

@@ -7,7 +7,7 @@ use std::path::Path;
 use clap::Args;
 use serde::Serialize;
 
-use super::super::output::to_value;
+use super::super::output::{print_or_undo, to_value};
 use super::super::template::Template;
 use super::super::{CliError, open};
 use crate::model::{Endpoint, EndpointName, InterfaceName, MacAddress};
@@ -112,19 +112,17 @@ pub(in crate::cli) fn connect(
         interface: arguments.ifname.clone(),
         trusted: arguments.trusted,
     };
-    let endpoint = open(state)?.connect(&spec)?;
-    if let Some(template) = template {
-        writeln!(
-            out,
-            "{}",
-            template.render(&to_value(&EndpointView::new(&endpoint))?)?
-        )?;
-        return Ok(());
-    }
-    for address in &endpoint.addresses {
-        writeln!(out, "{address}")?;
-    }
-    Ok(())
+    let mut context = open(state)?;
+    let endpoint = context.connect(&spec)?;
+    let text = if let Some(template) = template {
+        to_value(&EndpointView::new(&endpoint)).and_then(|view| Ok(template.render(&view)?))
+    } else {
+        let addresses = endpoint.addresses.iter().map(ToString::to_string);
+        Ok(addresses.collect::<Vec<_>>().join("\n"))
+    };
+    print_or_undo(out, text, || {
+        context.disconnect(&spec.network, &spec.sandbox, false)
+    })
 }
 
 pub(in crate::cli) fn disconnect(

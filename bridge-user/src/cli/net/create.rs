@@ -7,6 +7,7 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
+use super::super::output::print_or_undo;
 use super::super::{CliError, open};
 use super::key_value;
 use crate::model::{Datapath, Driver, NetworkName};
@@ -79,9 +80,11 @@ pub(in crate::cli) fn run(
         labels: arguments.labels.iter().cloned().collect(),
         ..CreateSpec::new(name)
     };
-    let network = open(state)?.create_network(&spec)?;
-    writeln!(out, "{}", network.id)?;
-    Ok(())
+    let mut context = open(state)?;
+    let network = context.create_network(&spec)?;
+    print_or_undo(out, Ok(network.id.to_string()), || {
+        context.remove_network(network.id.as_str(), false)
+    })
 }
 
 fn subnet(text: &str) -> Result<IpNet, String> {

@@ -15,6 +15,9 @@ use crate::kernel::netlink::NetlinkError;
 /// Why the data plane is not as it should be.
 #[derive(Debug, thiserror::Error)]
 pub enum BpfError {
+    /// The kernel was built without it.
+    #[error("the kernel has no bpf(2)")]
+    NotInKernel,
     /// There is no bpffs and none can be mounted.
     #[error("failed to mount a BPF file system on {path}")]
     Mount {

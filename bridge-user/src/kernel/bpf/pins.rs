@@ -142,6 +142,9 @@ fn meta() -> Result<Option<Meta>, BpfError> {
         Err(MapError::SyscallError(e)) if e.io_error.kind() == io::ErrorKind::NotFound => {
             return Ok(None);
         }
+        Err(MapError::SyscallError(e)) if e.io_error.raw_os_error() == Some(libc::ENOSYS) => {
+            return Err(BpfError::NotInKernel);
+        }
         data => data.map_err(failed("open", path.display()))?,
     };
     let map = Map::from_map_data(data).map_err(failed("use", path.display()))?;

@@ -13,7 +13,7 @@ use netlink_packet_route::neighbour::{
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::link::{Link, delete_link, set};
-use super::{CREATE_OR_REPLACE, NEW, Netlink, NetlinkError, existing_link, failed, link};
+use super::{CREATE_OR_REPLACE, NEW, Netlink, NetlinkError, existing_link, failed, link, made};
 use crate::fault;
 
 /// How long a port may take from being set up to forwarding; it takes about a millisecond, and
@@ -97,8 +97,8 @@ fn create_bridge(netlink: &mut Netlink, spec: &BridgeSpec<'_>) -> Result<(), Net
             LinkInfo::Data(InfoData::Bridge(vec![InfoBridge::ForwardDelay(0)])),
         ]),
     ];
-    let made = netlink.change(RouteNetlinkMessage::NewLink(message), NEW);
-    made.map_err(failed("create bridge", spec.name))
+    let result = netlink.change(RouteNetlinkMessage::NewLink(message), NEW);
+    made("bridge", spec.name, result)
 }
 
 /// Makes a link a port of a bridge, without learning and without an IPv6 address of its own.

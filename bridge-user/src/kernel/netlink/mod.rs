@@ -68,6 +68,14 @@ pub enum NetlinkError {
         /// What it should be.
         kind: &'static str,
     },
+    /// The kernel was built without links of a kind, or its module is not there.
+    #[error("failed to create {kind} {name}: the kernel has no links of this kind")]
+    KindNotInKernel {
+        /// The link.
+        name: String,
+        /// Its kind, which is the module's name too.
+        kind: &'static str,
+    },
     /// The bridge does not forward from the port.
     #[error("port {0} did not start to forward within {1} ms")]
     NotForwarding(u32, u128),
@@ -176,6 +184,18 @@ impl Netlink {
 const NEW: u16 = NLM_F_CREATE | NLM_F_EXCL;
 /// Flags of a request that makes an object, or makes the one that is there equal to it.
 const CREATE_OR_REPLACE: u16 = NLM_F_CREATE | NLM_F_REPLACE;
+
+/// What the kernel said to a new link of a kind (`rtnl_newlink`, net/core/rtnetlink.c, v6.18:
+/// "Unknown device type").
+fn made(kind: &'static str, name: &str, result: io::Result<()>) -> Result<(), NetlinkError> {
+    match result {
+        Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+            let name = name.to_owned();
+            Err(NetlinkError::KindNotInKernel { name, kind })
+        }
+        result => result.map_err(failed("create link", name)),
+    }
+}
 
 fn failed(action: &'static str, object: impl ToString) -> impl FnOnce(io::Error) -> NetlinkError {
     let object = object.to_string();

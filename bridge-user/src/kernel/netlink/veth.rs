@@ -7,7 +7,7 @@ use netlink_packet_route::link::{
     InfoData, InfoKind, InfoVeth, LinkAttribute, LinkInfo, LinkMessage,
 };
 
-use super::{NEW, Netlink, NetlinkError, failed};
+use super::{NEW, Netlink, NetlinkError, made};
 use crate::kernel::netns::NetNs;
 
 /// A pair as it should be.
@@ -51,6 +51,6 @@ pub fn create_veth(netlink: &mut Netlink, spec: &VethSpec<'_>) -> Result<(), Net
             LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
         ]),
     ];
-    let made = netlink.change(RouteNetlinkMessage::NewLink(message), NEW);
-    made.map_err(failed("create veth pair", spec.host_leg))
+    let result = netlink.change(RouteNetlinkMessage::NewLink(message), NEW);
+    made("veth", spec.host_leg, result)
 }

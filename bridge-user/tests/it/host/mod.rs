@@ -34,7 +34,7 @@ const STATE: &str = "/run/state";
 pub(crate) const PINS: &str = "/sys/fs/bpf/bridge-user";
 
 /// What a Debian machine needs for these tests, by package.
-const TOOLS: [(&str, &str); 15] = [
+const TOOLS: [(&str, &str); 16] = [
     ("bpftool", "bpftool"),
     ("bridge", "iproute2"),
     ("ip", "iproute2"),
@@ -45,6 +45,7 @@ const TOOLS: [(&str, &str); 15] = [
     ("setpriv", "util-linux"),
     ("sh", "dash"),
     ("ss", "iproute2"),
+    ("strace", "strace"),
     ("sysctl", "procps"),
     ("tc", "iproute2"),
     ("tcpdump", "tcpdump"),
