@@ -64,6 +64,9 @@ impl ConnectSpec {
 impl Context {
     /// Connects a sandbox to a network.
     pub fn connect(&mut self, spec: &ConnectSpec) -> Result<Endpoint, Error> {
+        if spec.create && spec.sandbox.netns_name().is_none() {
+            return Err(Error::NotCreatable(spec.sandbox.to_string()));
+        }
         let network = self.network_for_connect(spec)?;
         let held = self.hold_sandbox(&spec.sandbox, spec.create)?;
         self.join(&network, &held, spec)

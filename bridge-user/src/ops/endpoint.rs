@@ -69,6 +69,7 @@ impl Context {
         for host_leg in self.host_legs(endpoint)? {
             let is_right = host_leg.name == name.as_str();
             if is_right && let Some(leg) = container_leg(inside, &host_leg)? {
+                netlink::ensure_mtu(&mut self.netlink, &host_leg, network.options.mtu)?;
                 return Ok((host_leg, leg));
             }
             netlink::delete_link_at(&mut self.netlink, host_leg.index)?;

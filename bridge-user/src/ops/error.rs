@@ -138,6 +138,9 @@ pub enum Error {
     /// No such namespace.
     #[error("sandbox {0} not found: there is no such network namespace")]
     SandboxNotFound(String),
+    /// `--create` with what only others can make.
+    #[error("sandbox {0} cannot be created: only one with a name under /run/netns can")]
+    NotCreatable(String),
     /// The file is there, but is no network namespace.
     #[error("sandbox {0} is the host's own network namespace")]
     HostNamespace(String),

@@ -60,6 +60,7 @@ impl Error {
             Self::SandboxNotFound(name) if !name.starts_with(['/']) && !name.contains(':') => {
                 format!("ip netns add {name} makes it, or connect with --create")
             }
+            Self::NotCreatable(_) => "leave --create out, or give a name".into(),
             Self::AlreadyConnected { sandbox, network } => {
                 format!("bridge-user net disconnect {network} {sandbox} first")
             }

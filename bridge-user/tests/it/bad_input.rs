@@ -189,7 +189,8 @@ fn sandboxes() {
             net connect n /run/netns/nobody | refused | nobody
             net connect n /run/nobody | refused | /run/nobody
             net connect n /run/file | refused | /run/file | not a network namespace
-            net connect --create n /run/file | refused | /run/file | not a network namespace
+            net connect --create n /run/file | refused | /run/file cannot be created | hint: | --create
+            net connect --create n pid:4194304 | refused | pid:4194304 cannot be created
             net connect n pid:4194304 | refused | pid:4194304
             net connect n pid:x | refused | pid:x
             net connect n docker:web | refused | docker:web

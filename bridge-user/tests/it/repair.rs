@@ -87,6 +87,7 @@ fn changed_flags_and_addresses_are_mended() {
     let leg = &a.host_leg;
     for words in [
         format!("bridge link set dev {leg} learning on"),
+        format!("ip link set {leg} mtu 1400"),
         format!("bridge fdb del {} dev {leg} master", a.mac),
         "ip -n a addr flush dev eth0".into(),
         "ip -n a link set eth0 down".into(),
@@ -95,6 +96,7 @@ fn changed_flags_and_addresses_are_mended() {
     }
     host.bridge_user("reconcile").ok();
     assert_eq!(host.bridge_port(leg)["learning"], false);
+    assert_eq!(host.link(None, leg).expect("it is there")["mtu"], 1500);
     assert_restored(&host, &a, &b);
 }
 

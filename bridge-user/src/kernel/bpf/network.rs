@@ -59,6 +59,7 @@ impl DataPlane {
                 network: network.number,
                 reserved: [0; 3],
             };
+            tracing::info!("map SUBNETS: {} -> {entry:?}", subnet.subnet);
             let inserted = self.subnets.insert(&subnet.key(), entry, 0);
             inserted.map_err(failed("write an entry of", "map SUBNETS"))?;
             if subnet.gateway.is_some() {
@@ -66,10 +67,7 @@ impl DataPlane {
                     mac: network.gateway_mac,
                     flags: NEIGHBOUR_GATEWAY,
                 };
-                let inserted =
-                    self.neighbours
-                        .insert(neighbour_key(network.number, gateway), entry, 0);
-                inserted.map_err(failed("write an entry of", "map NEIGHBOURS"))?;
+                self.set_neighbour(neighbour_key(network.number, gateway), entry)?;
             }
         }
         Ok(())
@@ -80,9 +78,9 @@ impl DataPlane {
         for subnet in &network.subnets {
             if let Some(gateway) = subnet.gateway {
                 let key = neighbour_key(network.number, address_of(gateway));
-                absent_is_fine(self.neighbours.remove(&key))
-                    .map_err(failed("remove an entry of", "map NEIGHBOURS"))?;
+                self.remove_neighbour(key)?;
             }
+            tracing::info!("map SUBNETS: {} -> nothing", subnet.subnet);
             absent_is_fine(self.subnets.remove(&subnet.key()))
                 .map_err(failed("remove an entry of", "map SUBNETS"))?;
         }

@@ -154,8 +154,7 @@ impl DataPlane {
                 mac: port.mac,
                 flags: 0,
             };
-            let inserted = self.neighbours.insert(key, entry, 0);
-            inserted.map_err(failed("write an entry of", "map NEIGHBOURS"))?;
+            self.set_neighbour(key, entry)?;
         }
         self.set_endpoint(port.slot, &port.entry(ifindex, true))
     }
@@ -173,8 +172,7 @@ impl DataPlane {
             self.set_endpoint(port.slot, &entry)?;
         }
         for key in port.neighbours() {
-            absent_is_fine(self.neighbours.remove(&key))
-                .map_err(failed("remove an entry of", "map NEIGHBOURS"))?;
+            self.remove_neighbour(key)?;
         }
         absent_is_fine(self.fdb.remove(&key)).map_err(failed("remove an entry of", "map FDB"))
     }
@@ -197,7 +195,24 @@ impl DataPlane {
         entry.map_err(failed("read an entry of", "map ENDPOINTS"))
     }
 
+    pub(super) fn set_neighbour(
+        &mut self,
+        key: NeighbourKey,
+        entry: NeighbourEntry,
+    ) -> Result<(), BpfError> {
+        tracing::info!("map NEIGHBOURS: {key:?} -> {entry:?}");
+        let inserted = self.neighbours.insert(key, entry, 0);
+        inserted.map_err(failed("write an entry of", "map NEIGHBOURS"))
+    }
+
+    pub(super) fn remove_neighbour(&mut self, key: NeighbourKey) -> Result<(), BpfError> {
+        tracing::info!("map NEIGHBOURS: {key:?} -> nothing");
+        absent_is_fine(self.neighbours.remove(&key))
+            .map_err(failed("remove an entry of", "map NEIGHBOURS"))
+    }
+
     fn set_endpoint(&mut self, slot: u16, entry: &EndpointEntry) -> Result<(), BpfError> {
+        tracing::info!("map ENDPOINTS: {slot} -> {entry:?}");
         let set = self.endpoints.set(slot.into(), entry, 0);
         set.map_err(failed("write an entry of", "map ENDPOINTS"))
     }

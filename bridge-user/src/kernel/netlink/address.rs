@@ -17,7 +17,7 @@ pub fn ensure_address(
     address: IpNet,
 ) -> Result<(), NetlinkError> {
     let ip = address.addr();
-    tracing::info!("ip address add {address} dev [number {link}]");
+    tracing::info!("ip address add {address} dev if{link}");
     let mut message = AddressMessage::default();
     message.header.index = link;
     message.header.prefix_len = address.prefix_len();

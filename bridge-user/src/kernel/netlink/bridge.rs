@@ -111,11 +111,9 @@ pub fn ensure_port(
     flags: PortFlags,
 ) -> Result<(), NetlinkError> {
     let isolated = if flags.isolated { "on" } else { "off" };
-    tracing::info!("ip link set dev [number {port}] master [number {bridge}] addrgenmode none");
+    tracing::info!("ip link set dev if{port} master if{bridge} addrgenmode none");
     let locked = if flags.locked { "on" } else { "off" };
-    tracing::info!(
-        "bridge link set dev [number {port}] learning off isolated {isolated} locked {locked}"
-    );
+    tracing::info!("bridge link set dev if{port} learning off isolated {isolated} locked {locked}");
     let mut join = LinkMessage::default();
     join.header.index = port;
     join.attributes = vec![LinkAttribute::Controller(bridge)];
@@ -186,6 +184,11 @@ fn port_state(netlink: &mut Netlink, port: u32) -> Result<Option<BridgePortState
     }))
 }
 
+/// A MAC address as iproute2 has it.
+fn colons(mac: [u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
+
 /// Makes a static entry that neither ages nor moves. It goes with its port.
 /// As `bridge fdb replace MAC dev NAME master static`.
 pub fn ensure_static_fdb_entry(
@@ -193,7 +196,10 @@ pub fn ensure_static_fdb_entry(
     port: u32,
     mac: [u8; 6],
 ) -> Result<(), NetlinkError> {
-    tracing::info!("bridge fdb replace {mac:02x?} dev [number {port}] master static");
+    tracing::info!(
+        "bridge fdb replace {} dev if{port} master static",
+        colons(mac)
+    );
     let mut message = NeighbourMessage::default();
     message.header.family = AddressFamily::Bridge;
     message.header.ifindex = port;

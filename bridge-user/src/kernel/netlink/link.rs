@@ -138,7 +138,7 @@ pub fn delete_link(netlink: &mut Netlink, name: &str) -> Result<(), NetlinkError
 
 /// Deletes the link of this index, if it is there.
 pub fn delete_link_at(netlink: &mut Netlink, index: u32) -> Result<(), NetlinkError> {
-    tracing::info!("ip link delete dev [number {index}]");
+    tracing::info!("ip link delete dev if{index}");
     let mut message = LinkMessage::default();
     message.header.index = index;
     match netlink.change(RouteNetlinkMessage::DelLink(message), 0) {
@@ -149,12 +149,24 @@ pub fn delete_link_at(netlink: &mut Netlink, index: u32) -> Result<(), NetlinkEr
 
 /// Sets a link up. As `ip link set dev NAME up`.
 pub fn set_up(netlink: &mut Netlink, index: u32) -> Result<(), NetlinkError> {
-    tracing::info!("ip link set dev [number {index}] up");
+    tracing::info!("ip link set dev if{index} up");
     let mut message = LinkMessage::default();
     message.header.index = index;
     message.header.flags = LinkFlags::Up;
     message.header.change_mask = LinkFlags::Up;
     set(netlink, message).map_err(failed("set up link number", index))
+}
+
+/// Gives a link its MTU, in bytes. As `ip link set dev NAME mtu N`.
+pub fn ensure_mtu(netlink: &mut Netlink, link: &Link, mtu: u32) -> Result<(), NetlinkError> {
+    if link.mtu == mtu {
+        return Ok(());
+    }
+    tracing::info!("ip link set dev {} mtu {mtu}", link.name);
+    let mut message = LinkMessage::default();
+    message.header.index = link.index;
+    message.attributes.push(LinkAttribute::Mtu(mtu));
+    set(netlink, message).map_err(failed("set the MTU of link", &link.name))
 }
 
 /// Gives a link the MAC address that it has already: with `arp_notify` and `ndisc_notify` set, it
@@ -163,7 +175,7 @@ pub fn set_up(netlink: &mut Netlink, index: u32) -> Result<(), NetlinkError> {
 ///
 /// What it says by itself when it comes up is lost: its bridge port forwards only a moment later.
 pub fn announce(netlink: &mut Netlink, index: u32, mac: [u8; 6]) -> Result<(), NetlinkError> {
-    tracing::info!("link number {index} announces its addresses");
+    tracing::info!("ip link set dev if{index} address [as it is], which announces it");
     let mut message = LinkMessage::default();
     message.header.index = index;
     message

@@ -1,4 +1,7 @@
 //! rtnetlink(7): the sockets, and in a file each the kernel objects that we keep with them.
+//!
+//! What is done is told as iproute2's commands for it. A link that is known by its index is ifN
+//! there, which iproute2 understands.
 
 mod address;
 mod bridge;
@@ -24,7 +27,8 @@ pub use bridge::{
 };
 pub use filter::has_ingress_filter;
 pub use link::{
-    Link, announce, delete_link, delete_link_at, existing_link, link, link_at, links, set_up,
+    Link, announce, delete_link, delete_link_at, ensure_mtu, existing_link, link, link_at, links,
+    set_up,
 };
 pub use route::{Route, default_route, ensure_default_route, routes};
 pub use veth::{VethSpec, create_veth};

@@ -111,7 +111,7 @@ pub fn ensure_default_route(
     link: u32,
     gateway: IpAddr,
 ) -> Result<(), NetlinkError> {
-    tracing::info!("ip route add default via {gateway} dev [number {link}]");
+    tracing::info!("ip route add default via {gateway} dev if{link}");
     let mut message = RouteMessage::default();
     message.header.address_family = family(gateway);
     message.header.table = RouteHeader::RT_TABLE_MAIN;
