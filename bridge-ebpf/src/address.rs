@@ -32,6 +32,13 @@ impl Mac {
         self.0.to_ne_bytes()[0] & 1 == 1
     }
 
+    /// Whether it can be a station's: neither a group's nor zero (`is_valid_ether_addr`,
+    /// include/linux/etherdevice.h, v6.18).
+    #[inline(always)]
+    pub fn is_station(self) -> bool {
+        !self.is_group() && self.0 | self.1 | self.2 != 0
+    }
+
     /// The slot that an address of our making ends in.
     #[inline(always)]
     pub fn slot(self) -> u16 {

@@ -69,6 +69,10 @@ fn checks<F: Frame, T: Tables>(
             Err(reason @ DropReason::Malformed) => return (Verdict::Drop(reason), Check::Headers),
             Err(reason) => return (Verdict::Drop(reason), Check::SourceAddress),
         }
+    } else if !ethernet.source.is_station() {
+        // The bridge takes no such frame (`br_handle_frame`,
+        // net/bridge/br_input.c, v6.18).
+        return (Verdict::Drop(DropReason::Malformed), Check::SourceMac);
     }
     if ethernet.destination.is_group() {
         to_group(frame, ethernet, slot, endpoint, tables)

@@ -162,6 +162,8 @@ fn roads(add: Add<'_>) {
     add("to the outside, IPv6", 1, ipv6(gateway(1), A.mac(), (A.ip6(), OUTSIDE6), 6, &[0; 20]), Verdict::Next, Check::Bridge);
     add("an unknown station", 1, ipv4(mac(1), A.mac(), A.ip4(), World::ip4(1, 200)), Verdict::Next, Check::Bridge);
     add("trusted with any address", 4, ipv4(B.mac(), mac(9), OUTSIDE, B.ip4()), to(2), Check::Fdb);
+    add("trusted, but no station", 4, ipv4(B.mac(), [0; 6], OUTSIDE, B.ip4()), drop(Reason::Malformed), Check::SourceMac);
+    add("trusted, but a group", 4, ipv4(B.mac(), NODES_MAC, OUTSIDE, B.ip4()), drop(Reason::Malformed), Check::SourceMac);
     add("trusted, anything in IP", 4, raw(B.mac(), TRUSTED.mac(), 0x0800, &[0; 4]), to(2), Check::Fdb);
 }
 
