@@ -38,8 +38,8 @@ pub(crate) struct Ethernet {
     pub(crate) tagged: bool,
 }
 
-/// Reads the Ethernet header and at most two tags; more hide what is carried. `tagged` says of a tag that was taken off the
-/// bytes already.
+/// Reads the Ethernet header and at most two tags; more hide what is carried. `tagged` says of a tag
+/// that was taken off the bytes already, and counts as one.
 #[inline(always)]
 pub(crate) fn ethernet<F: Frame>(frame: &F, tagged: bool) -> Option<Ethernet> {
     let mut ethernet = Ethernet {
@@ -56,7 +56,7 @@ pub(crate) fn ethernet<F: Frame>(frame: &F, tagged: bool) -> Option<Ethernet> {
         if is_tag(ethernet.ether_type) {
             ethernet.ether_type = u16::from_be(frame.u16(20)?);
             ethernet.payload = 22;
-            if is_tag(ethernet.ether_type) {
+            if tagged || is_tag(ethernet.ether_type) {
                 return None;
             }
         }

@@ -2,7 +2,7 @@
 
 use bridge_common::{ENDPOINT_REACHABLE, FdbKey, SubnetEntry};
 
-use super::{Row, World, rows};
+use super::{Row, World, rows, tagged};
 use crate::{
     Answer, Check, Decision, Frame, NA_LENGTH, Verdict, arp_reply, decide, neighbour_advertisement,
 };
@@ -141,6 +141,16 @@ fn a_tag_that_was_taken_off_is_a_tag() {
     let frame = row("IPv4 to a neighbour").frame;
     let decision = decide(&frame.as_slice(), World::ifindex(1), true, &world);
     assert_eq!(decision.verdict, Verdict::Next);
+}
+
+#[test]
+fn a_third_tag_is_refused_wherever_the_first_is() {
+    let world = World::standard();
+    let twice = row("tagged twice").frame;
+    for (frame, off) in [(twice.clone(), true), (tagged(&twice, 0x8100), false)] {
+        let decision = decide(&frame.as_slice(), World::ifindex(1), off, &world);
+        assert_eq!(decision.check, Check::Ethernet, "{off}");
+    }
 }
 
 #[test]
