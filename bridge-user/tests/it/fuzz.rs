@@ -208,7 +208,7 @@ fn shrink(case: &Case, fails: impl Fn(&Case) -> bool) -> Case {
     least
 }
 
-fn hex(frame: &[u8]) -> String {
+pub(crate) fn hex(frame: &[u8]) -> String {
     frame.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

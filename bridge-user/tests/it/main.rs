@@ -15,6 +15,7 @@ mod ipam;
 mod isolation;
 mod legs;
 mod lifecycle;
+mod oracle;
 mod parallel;
 mod privileges;
 mod program;

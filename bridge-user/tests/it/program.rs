@@ -77,7 +77,7 @@ fn run(host: &Host, ifindex: u32, frame: &[u8]) -> (i32, Vec<u8>) {
         .expect("the kernel runs the program")
 }
 
-fn map<M: TryFrom<Map>>(name: &str) -> M {
+pub(crate) fn map<M: TryFrom<Map>>(name: &str) -> M {
     let data = MapData::from_pin(format!("{PINS}/maps/{name}")).expect("the map is pinned");
     let map = Map::from_map_data(data).expect("aya knows its kind");
     map.try_into().ok().expect("it is of this kind")

@@ -246,7 +246,8 @@ impl Stage {
         self.wire.send(&raw(ALL, own, END, b"end"));
         let mut seen = Vec::new();
         wait_until("the end arrives", || {
-            seen.extend(self.seen.arrived());
+            let arrived = self.seen.arrived().into_iter();
+            seen.extend(arrived.map(|arrival| arrival.frame));
             seen.iter().any(|frame| frame[12..14] == END.to_be_bytes())
         });
         seen

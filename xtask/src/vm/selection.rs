@@ -7,6 +7,7 @@ const CHOSEN: &[&str] = &[
     "forwarding::",
     "legs::links_are_named_by_id",
     "lifecycle::everything_made_is_removed",
+    "oracle::",
     "privileges::a_kernel_without_bridge_is_named",
     "privileges::a_kernel_without_veth_is_named",
     "program::",
