@@ -4,27 +4,34 @@
 use serde_json::Value;
 
 use crate::host::{Endpoint, Host, PINS, array, text};
+use crate::random::number;
 
-/// Where a run of a command is killed, one step later each time, until it survives.
+/// Where a run of a command is killed, a step later each time, until it survives.
+/// `BRIDGE_USER_TEST_STRIDE` says how many steps later, where a machine is too slow for each of them.
 struct Killer<'h> {
     host: &'h Host,
     command: &'h str,
     step: u32,
+    stride: u32,
 }
 
 impl<'h> Killer<'h> {
     fn of(host: &'h Host, command: &'h str) -> Self {
+        let stride = number("BRIDGE_USER_TEST_STRIDE").unwrap_or(1);
+        let stride = u32::try_from(stride).expect("a command has few steps");
+        assert!(stride > 0, "it has to come on");
         Self {
             host,
             command,
             step: 0,
+            stride,
         }
     }
 
     /// Runs the command up to its next step: `true` if it was killed there.
     #[track_caller]
     fn kill_at_next_step(&mut self) -> bool {
-        self.step += 1;
+        self.step += self.stride;
         let call = self.host.bridge_user(self.command);
         let ran = call
             .env("BRIDGE_USER_FAULT_AT", &self.step.to_string())

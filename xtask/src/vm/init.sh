@@ -48,8 +48,9 @@ done
 without "$veth" privileges::a_kernel_without_veth_is_named
 if [ -e "$veth" ]; then load "$veth"; fi
 # Emulation is slow.
-export BRIDGE_USER_TEST_FRAMES=12000
+export BRIDGE_USER_TEST_FRAMES=12000 BRIDGE_USER_TEST_STRIDE=3
 echo "vm-test: the differential oracle (oracle::) sends $BRIDGE_USER_TEST_FRAMES frames here"
+echo "vm-test: commands (crash::) are killed at every step number $BRIDGE_USER_TEST_STRIDE here"
 # Names of tests have no spaces.
 # shellcheck disable=SC2046
 "$(cat /test-binary)" --exact $(cat /tests) || code=$?
