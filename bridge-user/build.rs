@@ -23,14 +23,21 @@ fn export_object(root: &Path) {
     let object = env::var_os(OBJECT).map_or_else(
         || {
             let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-            root.join(target).join("bpf/bridge-ebpf.o")
+            let logging = env::var_os("CARGO_FEATURE_BPF_LOG").is_some();
+            let name = if logging {
+                "bridge-ebpf-log.o"
+            } else {
+                "bridge-ebpf.o"
+            };
+            root.join(target).join("bpf").join(name)
         },
         PathBuf::from,
     );
     println!("cargo::rerun-if-changed={}", object.display());
     let Ok(bytes) = fs::read(&object) else {
         println!(
-            "cargo::error=no BPF object at {}: run `cargo xtask build`",
+            "cargo::error=no BPF object at {}: run `cargo xtask build`, with --bpf-log where that \
+             feature is on",
             object.display()
         );
         return;

@@ -1,6 +1,6 @@
 //! Builds the eBPF program into the object that bridge-user embeds.
 
-use std::{fs, process::Command};
+use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result};
 
@@ -11,15 +11,42 @@ const TARGET: &str = "bpfel-unknown-none";
 /// Instructions up to Linux 5.1's, 32-bit ones among them. Names in BTF come from debug information.
 const FLAGS: &[&str] = &["-Cdebuginfo=2", "-Ctarget-cpu=v3", "-Clink-arg=--btf"];
 
+/// What the object is for.
+#[derive(Clone, Copy)]
+pub(crate) enum Object {
+    /// For use.
+    Plain,
+    /// For debugging the programs: they log what they do with each frame.
+    Logging,
+}
+
+impl Object {
+    /// Features of the package.
+    fn features(self) -> &'static str {
+        match self {
+            Self::Plain => "program",
+            Self::Logging => "program,log",
+        }
+    }
+
+    /// The file that bridge-user embeds; `bridge-user/build.rs` knows these paths too.
+    fn path(self, workspace: &Workspace) -> PathBuf {
+        workspace.bpf_target().join(match self {
+            Self::Plain => "bridge-ebpf.o",
+            Self::Logging => "bridge-ebpf-log.o",
+        })
+    }
+}
+
 /// Builds the object; its file changes only if its bytes do, so that nothing is rebuilt for it.
-pub(crate) fn build(workspace: &Workspace, toolchain: &Toolchain) -> Result<()> {
-    process::check(&mut cargo(workspace, toolchain, "build"))
+pub(crate) fn build(workspace: &Workspace, toolchain: &Toolchain, object: Object) -> Result<()> {
+    process::check(&mut cargo(workspace, toolchain, "build", object))
         .context("failed to build the BPF object")?;
     let built = workspace
         .bpf_target()
         .join(TARGET)
         .join("release/bridge-ebpf");
-    let object = workspace.bpf_object();
+    let object = object.path(workspace);
     let bytes = fs::read(&built).with_context(|| format!("failed to read {}", built.display()))?;
     if fs::read(&object).is_ok_and(|old| old == bytes) {
         return Ok(());
@@ -28,11 +55,16 @@ pub(crate) fn build(workspace: &Workspace, toolchain: &Toolchain) -> Result<()> 
 }
 
 /// A cargo command on the program for its own target, in a target directory of its own.
-pub(crate) fn cargo(workspace: &Workspace, toolchain: &Toolchain, subcommand: &str) -> Command {
+pub(crate) fn cargo(
+    workspace: &Workspace,
+    toolchain: &Toolchain,
+    subcommand: &str,
+    object: Object,
+) -> Command {
     let mut cargo = workspace.cargo(subcommand);
     cargo
         .args(["--release", "--package", "bridge-ebpf"])
-        .args(["--bin", "bridge-ebpf", "--features", "program"])
+        .args(["--bin", "bridge-ebpf", "--features", object.features()])
         .args(["-Z", "build-std=core", "--target", TARGET, "--target-dir"])
         .arg(workspace.bpf_target())
         // Stable rustc builds core only so; nothing else unstable is used.

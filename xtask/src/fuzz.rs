@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{build, test, workspace::Workspace};
+use crate::{build, ebpf, test, workspace::Workspace};
 
 /// The test, by its name in the integration crate.
 const TEST: &str = "fuzz::no_frame_parts_the_program_from_the_pure_function";
@@ -20,9 +20,9 @@ pub(crate) struct Arguments {
 
 /// Builds, then fuzzes; a disagreement is a failure.
 pub(crate) fn main(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
-    build::object(workspace)?;
+    build::object(workspace, ebpf::Object::Plain)?;
     let seconds = u32::from(arguments.minutes) * 60;
-    let mut cargo = test::integration(workspace);
+    let mut cargo = test::integration(workspace, test::FEATURES);
     cargo.env("BRIDGE_USER_FUZZ_SECONDS", seconds.to_string());
     if let Some(seed) = arguments.seed {
         cargo.env("BRIDGE_USER_TEST_SEED", seed.to_string());

@@ -12,7 +12,8 @@ use anyhow::{Result, bail};
 use crate::{
     build,
     debian::{self, Tool},
-    ebpf, process, tidy,
+    ebpf::{self, Object},
+    process, tidy,
     toolchain::Toolchain,
     vm,
     workspace::Workspace,
@@ -75,6 +76,7 @@ const RINGS: &[Ring] = &[
     ("tidy", |context| tidy::check(context.workspace).into()),
     ("unit", unit),
     ("kernel", kernel),
+    ("bpf-log", bpf_log),
     ("vm", vm),
 ];
 
@@ -85,7 +87,8 @@ pub(crate) fn in_ci() -> bool {
 
 /// Builds, then runs every ring; a ring that cannot run is a failure where `all_required`.
 pub(crate) fn main(workspace: &Workspace, arguments: &Arguments, all_required: bool) -> Result<()> {
-    let toolchain = build::object(workspace)?;
+    let toolchain = build::object(workspace, Object::Plain)?;
+    ebpf::build(workspace, &toolchain, Object::Logging)?;
     let context = Context {
         workspace,
         toolchain: &toolchain,
@@ -147,17 +150,18 @@ fn clippy(context: &Context<'_>) -> Outcome {
     if let Some(reason) = no_component(context, "clippy", "clippy") {
         return Outcome::NotRun(reason);
     }
-    let features = "bridge-user/fault-injection,bridge-user/privileged-tests";
-    process::check(
-        context
-            .workspace
-            .cargo("clippy")
+    let check = |features: &str| {
+        let mut cargo = context.workspace.cargo("clippy");
+        cargo
             .args(["--workspace", "--all-targets", "--features", features])
             .arg("--target-dir")
-            .arg(context.workspace.test_target())
-            .args(["--", "-D", "warnings"]),
-    )
-    .into()
+            .arg(context.workspace.test_target());
+        process::check(cargo.args(["--", "-D", "warnings"]))
+    };
+    let features = "bridge-user/fault-injection,bridge-user/privileged-tests";
+    check(features)
+        .and_then(|()| check(&format!("{features},bridge-user/bpf-log")))
+        .into()
 }
 
 /// The hooks and maps, which only the BPF target compiles.
@@ -168,8 +172,13 @@ fn clippy_bpf(context: &Context<'_>) -> Outcome {
     if context.toolchain.rustc.is_some() {
         return Outcome::NotRun("clippy's own toolchain has no rust-src".to_owned());
     }
-    let mut cargo = ebpf::cargo(context.workspace, context.toolchain, "clippy");
-    process::check(cargo.args(["--", "-D", "warnings"])).into()
+    let check = |object| {
+        let mut cargo = ebpf::cargo(context.workspace, context.toolchain, "clippy", object);
+        process::check(cargo.args(["--", "-D", "warnings"]))
+    };
+    check(Object::Plain)
+        .and_then(|()| check(Object::Logging))
+        .into()
 }
 
 fn unit(context: &Context<'_>) -> Outcome {
@@ -192,13 +201,25 @@ fn kernel(context: &Context<'_>) -> Outcome {
     if let Err(error) = kernel_is_usable() {
         return Outcome::NotRun(format!("{error:#}"));
     }
-    let mut cargo = integration(context.workspace);
+    let mut cargo = integration(context.workspace, FEATURES);
     cargo.arg("--").args(context.filters);
     if let Some(reason) = no_vlan_devices() {
         eprintln!("kernel: the tests of module vlan are left to the vm ring: {reason}");
         cargo.args(["--skip", VLAN_TESTS]);
     }
     process::check(&mut cargo).into()
+}
+
+/// Features of the tests on the real kernel.
+pub(crate) const FEATURES: &str = "privileged-tests,fault-injection";
+
+/// The build for debugging the programs: they pass the verifier, and `trace` prints their log.
+fn bpf_log(context: &Context<'_>) -> Outcome {
+    if let Err(error) = kernel_is_usable() {
+        return Outcome::NotRun(format!("{error:#}"));
+    }
+    let mut cargo = integration(context.workspace, &format!("{FEATURES},bpf-log"));
+    process::check(cargo.args(["--", "log::"])).into()
 }
 
 /// Beginning of the names of the tests that need VLAN devices.
@@ -242,11 +263,11 @@ fn kernel_is_usable() -> Result<()> {
 }
 
 /// The cargo that runs the integration crate.
-pub(crate) fn integration(workspace: &Workspace) -> Command {
+pub(crate) fn integration(workspace: &Workspace, features: &str) -> Command {
     let mut cargo = workspace.cargo("test");
     cargo
         .args(["--package", "bridge-user", "--test", "it"])
-        .args(["--features", "privileged-tests,fault-injection"])
+        .args(["--features", features])
         .arg("--target-dir")
         .arg(workspace.test_target());
     if !process::is_root() {

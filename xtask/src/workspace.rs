@@ -50,11 +50,6 @@ impl Workspace {
         self.target.join("bpf")
     }
 
-    /// The BPF object that bridge-user embeds; `bridge-user/build.rs` knows this path too.
-    pub(crate) fn bpf_object(&self) -> PathBuf {
-        self.bpf_target().join("bridge-ebpf.o")
-    }
-
     /// Target directory of the tests: their features and profile leave `target/` alone.
     pub(crate) fn test_target(&self) -> PathBuf {
         self.target.join("test-build")

@@ -1,5 +1,7 @@
 //! One module a hook: let the library decide over the frame and the maps, act on the verdict.
 
+#[cfg(feature = "log")]
+mod log;
 pub(crate) mod tc;
 pub(crate) mod xdp;
 

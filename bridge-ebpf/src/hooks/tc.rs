@@ -25,6 +25,8 @@ pub(crate) fn port_ingress(ctx: &TcContext) -> i32 {
         skb::tagged(ctx),
         &Maps { unlimited: dry },
     );
+    #[cfg(feature = "log")]
+    super::log::tell(ctx, "tc", &decision, ifindex);
     if dry {
         maps::events::leave(decision.record(ifindex));
         return code(&decision);

@@ -22,6 +22,8 @@ pub(crate) fn port_ingress(ctx: &XdpContext) -> u32 {
     let ifindex = xdp::ifindex(ctx);
     // A container leg of this datapath has tags among the bytes: its offload is off.
     let decision = decide(&Packet(ctx), ifindex, false, &Maps { unlimited: true });
+    #[cfg(feature = "log")]
+    super::log::tell(ctx, "xdp", &decision, ifindex);
     if let Verdict::Next | Verdict::Host { .. } = decision.verdict {
         return XDP_PASS;
     }

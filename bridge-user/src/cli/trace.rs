@@ -49,6 +49,12 @@ struct LostView {
     lost: u64,
 }
 
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct LineView<'l> {
+    log: &'l str,
+}
+
 /// Prints events as they come. SIGINT and SIGTERM end it.
 pub(super) fn run(
     arguments: &TraceArguments,
@@ -73,6 +79,11 @@ pub(super) fn run(
                     print(out, &view)?;
                 }
             }
+            Traced::Line(log) if json => {
+                serde_json::to_writer(&mut *out, &LineView { log })?;
+                writeln!(out)?;
+            }
+            Traced::Line(line) => writeln!(out, "log: {line}")?,
             Traced::Lost(lost) if json => {
                 serde_json::to_writer(&mut *out, &LostView { lost: *lost })?;
                 writeln!(out)?;

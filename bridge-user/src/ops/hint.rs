@@ -89,6 +89,10 @@ impl Error {
                 "use that directory with --state-dir; if it is lost: bridge-user purge --yes --lost"
                     .into()
             }
+            #[cfg(feature = "bpf-log")]
+            Self::Bpf(BpfError::NoLog) => {
+                "bridge-user reconcile, by this build, puts its own in place".into()
+            }
             Self::Bpf(BpfError::Layout { .. }) => {
                 "use the version that made them, or remove every network: bridge-user purge --yes"
                     .into()

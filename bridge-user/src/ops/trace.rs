@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::iter;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub struct Trace {
 pub enum Traced<'t> {
     /// A frame, and the port that it came in on, if it is one of ours.
     Frame(&'t TracedFrame, Option<&'t PortDetails>),
+    /// A line of the programs' log, where they are such as log.
+    Line(&'t str),
     /// So many events found nobody fast enough.
     Lost(u64),
 }
@@ -84,16 +87,17 @@ impl Trace {
         loop {
             self.events.want(LEASE)?;
             let ended = {
-                let mut ready = [
-                    PollFd::new(self.events.as_fd(), PollFlags::POLLIN),
-                    PollFd::new(signals.as_fd(), PollFlags::POLLIN),
-                ];
+                let fds = iter::once(signals.as_fd()).chain(self.events.fds());
+                let mut ready: Vec<_> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
                 match poll(&mut ready, PollTimeout::from(RENEWAL_MS)) {
                     Ok(_) | Err(Errno::EINTR) => {}
                     Err(errno) => return Err(failed(errno)),
                 }
-                ready[1].any().unwrap_or(true)
+                ready[0].any().unwrap_or(true)
             };
+            while let Some(line) = self.events.next_line() {
+                tell(&Traced::Line(&line)).map_err(Error::Output)?;
+            }
             while let Some(frame) = self.events.next_frame() {
                 if self.is_wanted(&frame) {
                     let port = self.ports.get(&frame.slot);

@@ -15,6 +15,8 @@ mod ipam;
 mod isolation;
 mod legs;
 mod lifecycle;
+#[cfg(feature = "bpf-log")]
+mod log;
 mod oracle;
 mod parallel;
 mod privileges;

@@ -17,6 +17,7 @@ use anyhow::{Result, bail};
 use crate::{
     build,
     debian::{self, Tool},
+    ebpf,
     workspace::Workspace,
 };
 
@@ -67,7 +68,7 @@ pub(crate) fn not_here() -> Option<String> {
 
 /// Builds, then runs the tests in the machine.
 pub(crate) fn main(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
-    build::object(workspace)?;
+    build::object(workspace, ebpf::Object::Plain)?;
     debian::ensure_tools(TOOLS)?;
     debian::ensure_tools(crate::test::TOOLS)?;
     run(workspace, &arguments.kernel, &arguments.filters)

@@ -68,6 +68,10 @@ pub enum BpfError {
         /// aya's word on it.
         source: Box<Cause>,
     },
+    /// The pinned programs are such as log nothing.
+    #[cfg(feature = "bpf-log")]
+    #[error("the pinned programs are of a build without a log")]
+    NoLog,
     /// The time since boot.
     #[error("failed to read the clock")]
     Clock(#[source] io::Error),
@@ -99,6 +103,10 @@ pub enum Cause {
         /// What the call came back with.
         source: io::Error,
     },
+    /// Of the programs' log.
+    #[cfg(feature = "bpf-log")]
+    #[error(transparent)]
+    Log(#[from] aya_log::Error),
     /// Of the filters, which we look up ourselves.
     #[error(transparent)]
     Netlink(#[from] NetlinkError),

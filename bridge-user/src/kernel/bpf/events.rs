@@ -1,5 +1,6 @@
 //! The ring buffer `EVENTS`: drops and misses, as they happen, for whoever reads them.
 
+use std::iter;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
@@ -8,12 +9,14 @@ use bridge_common::{DecisionRecord, EVENT_BYTES, Event, TraceState};
 use nix::time::ClockId;
 
 use super::explain::Explained;
+use super::log::ProgramLog;
 use super::{BpfError, failed, pins};
 
 /// The reader of the ring buffer: there is one at a time.
 pub struct Events {
     ring: RingBuf<MapData>,
     state: Array<MapData, TraceState>,
+    log: ProgramLog,
 }
 
 /// A frame that was dropped, or left to the bridge.
@@ -39,6 +42,7 @@ impl Events {
         let mut events = Self {
             ring: pins::map("EVENTS")?,
             state: pins::map("TRACE")?,
+            log: ProgramLog::open()?,
         };
         while events.ring.next().is_some() {}
         Ok(events)
@@ -90,11 +94,14 @@ impl Events {
         }
         None
     }
-}
 
-impl AsFd for Events {
-    /// Readable when there are events.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.ring.as_fd()
+    /// The next line of the programs' log, if there is one: only builds for debugging them have it.
+    pub fn next_line(&mut self) -> Option<String> {
+        self.log.next_line()
+    }
+
+    /// Readable when there are events, or lines.
+    pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        iter::once(self.ring.as_fd()).chain(self.log.fds())
     }
 }

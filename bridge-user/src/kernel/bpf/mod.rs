@@ -8,6 +8,7 @@ mod error;
 mod events;
 mod explain;
 mod hook;
+mod log;
 mod network;
 mod pins;
 mod port;

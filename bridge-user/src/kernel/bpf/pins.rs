@@ -47,7 +47,7 @@ const MAPS: [&str; 10] = [
     "DECISION",
 ];
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("BRIDGE_USER_BPF_OBJECT"));
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("BRIDGE_USER_BPF_OBJECT"));
 
 fn root(part: &str) -> PathBuf {
     Path::new(ROOT).join(part)

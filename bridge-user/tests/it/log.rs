@@ -1,0 +1,55 @@
+//! The build for debugging the programs: they pass the verifier, forward as the others do, and
+//! `trace` prints what they log.
+
+use serde_json::Value;
+
+use crate::host::{Endpoint, Host, text, wait_until};
+
+/// A network with endpoints in `a` and `b`.
+fn pair(host: &Host, datapath: &str) -> (Endpoint, Endpoint) {
+    host.create(&format!("--datapath {datapath} n"));
+    (host.join("n", "a"), host.join("n", "b"))
+}
+
+/// What a trace printed of the log while `work` was done.
+fn logged(host: &Host, work: impl FnOnce()) -> Vec<String> {
+    let trace = host.bridge_user("trace --format json").spawn();
+    wait_until("the program is asked for events", || {
+        let dump = host.dump("TRACE");
+        dump.iter()
+            .any(|entry| entry["formatted"]["value"]["until_ns"] != 0)
+    });
+    work();
+    let told = trace.stop();
+    let lines = told.lines().map(|line| {
+        let value: Value = serde_json::from_str(line).expect("a line is an object");
+        text(&value["Log"])
+    });
+    lines.filter(|line| !line.is_empty()).collect()
+}
+
+#[test]
+fn what_becomes_of_each_frame_is_logged() {
+    for (datapath, hook) in [("tc", "tc"), ("xdp", "xdp")] {
+        let host = Host::new();
+        let (a, b) = pair(&host, datapath);
+        let (from, to) = (host.ifindex(&a.host_leg), host.ifindex(&b.host_leg));
+        let lines = logged(&host, || {
+            host.assert_pings("a", &b.ipv4);
+            host.assert_pings("a", "10.90.0.1");
+            host.call("ip -n a link set eth0 address 02:00:00:00:00:99")
+                .ok();
+            assert!(!host.ping_quickly("a", &b.ipv4));
+        });
+        for wanted in [
+            format!("{hook}: ifindex {from}: fast to ifindex {to} at fdb"),
+            format!("{hook}: ifindex {from}: answered at neighbour"),
+            // What XDP passes on, it says to pass on; TC ends it.
+            format!("{hook}: ifindex {from}: slow at bridge"),
+            format!("tc: ifindex {from}: slow at bridge"),
+            format!("{hook}: ifindex {from}: dropped, spoofed_mac, at source_mac"),
+        ] {
+            assert!(lines.contains(&wanted), "{wanted}: {lines:#?}");
+        }
+    }
+}
