@@ -30,16 +30,16 @@ pub use stats::{DROP_REASONS, DropReason, NO_SLOT, PortStats};
 /// refuses pins of another version.
 pub const LAYOUT_VERSION: u32 = 2;
 
-/// Ports that the maps hold at most.
+/// Ports that the maps hold at most, unless the loader makes them of another size.
 pub const MAX_PORTS: u32 = 16_384;
 
-/// Neighbours that the maps hold at most: two addresses a port, and gateways.
+/// Neighbours that the maps hold at most, likewise: two addresses a port, and gateways.
 pub const MAX_NEIGHBOURS: u32 = 2 * MAX_PORTS + 8_192;
 
-/// Subnets that the maps hold at most.
+/// Subnets that the maps hold at most, likewise.
 pub const MAX_SUBNETS: u32 = 8_192;
 
-/// Bytes of the ring buffer `EVENTS`.
+/// Bytes of the ring buffer `EVENTS`, likewise.
 pub const EVENTS_BYTES: u32 = 1 << 18;
 
 /// Implements `aya::Pod` for a type that bytemuck has already proved to be plain data.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::CliError;
 use super::output::{Format, print_rows};
-use crate::ops::{self, Finding, Status};
+use crate::ops::{self, Finding, Paths, Status};
 
 const COLUMNS: [(&str, &str); 3] = [
     ("CHECK", "Check"),
@@ -43,9 +43,13 @@ impl From<&Finding> for FindingRow {
 }
 
 /// Prints every finding, in the table's case what to do below it; a failure is exit code 1.
-pub(super) fn run(arguments: &DoctorArguments, out: &mut impl Write) -> Result<(), CliError> {
+pub(super) fn run(
+    arguments: &DoctorArguments,
+    paths: &Paths,
+    out: &mut impl Write,
+) -> Result<(), CliError> {
     let format = Format::parse(arguments.format.as_deref())?;
-    let findings = ops::doctor();
+    let findings = ops::doctor(paths);
     let rows: Vec<FindingRow> = findings.iter().map(Into::into).collect();
     print_rows(out, &format, &COLUMNS, &rows)?;
     if matches!(format, Format::Table) {

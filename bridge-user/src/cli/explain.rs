@@ -1,7 +1,6 @@
 //! `explain`.
 
 use std::io::Write;
-use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -10,7 +9,7 @@ use super::output::{Format, print_rows};
 use super::{CliError, open};
 use crate::kernel::bpf::Road;
 use crate::model::mac_text;
-use crate::ops::{ExplainSpec, Explanation, Outcome, Payload};
+use crate::ops::{ExplainSpec, Explanation, Outcome, Paths, Payload};
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainArguments {
@@ -85,7 +84,7 @@ const ENTRY_COLUMNS: [(&str, &str); 3] = [("MAP", "Map"), ("KEY", "Key"), ("VALU
 
 pub(super) fn run(
     arguments: &ExplainArguments,
-    state: &Path,
+    paths: &Paths,
     out: &mut impl Write,
 ) -> Result<(), CliError> {
     let format = Format::parse(arguments.format.as_deref())?;
@@ -94,7 +93,7 @@ pub(super) fn run(
         Protocol::Udp => Payload::Udp(arguments.port),
         Protocol::Icmp => Payload::Icmp,
     };
-    let explanation = open(state)?.explain(&ExplainSpec {
+    let explanation = open(paths)?.explain(&ExplainSpec {
         from: arguments.from.clone(),
         to: arguments.to.clone(),
         payload,

@@ -13,14 +13,14 @@ mod view;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
 use tracing::Level;
 
 use crate::model::SandboxRefError;
-use crate::ops::{self, Context};
+use crate::ops::{self, Context, Paths};
 
 const DEFAULT_STATE_DIRECTORY: &str = "/var/lib/bridge-user";
 
@@ -41,6 +41,9 @@ struct Arguments {
         default_value = DEFAULT_STATE_DIRECTORY
     )]
     state_dir: PathBuf,
+    /// Configuration; without the option /etc/bridge-user/config.toml, where it is there.
+    #[arg(long, global = true, value_name = "FILE", env = "BRIDGE_USER_CONFIG")]
+    config: Option<PathBuf>,
     /// Say on standard error what is changed in the kernel, as the shell commands that would do it;
     /// -vv says more.
     #[arg(long, short, global = true, action = ArgAction::Count)]
@@ -164,8 +167,8 @@ fn tell(verbose: u8) {
 }
 
 /// Opens the state. What could not be made right then is no reason to refuse the command.
-fn open(state: &Path) -> Result<Context, CliError> {
-    let context = Context::open(state)?;
+fn open(paths: &Paths) -> Result<Context, CliError> {
+    let context = Context::open(paths)?;
     if let Some(error) = context.left_wrong() {
         let text = ops::chain(error).replace('\n', " ");
         let _ = writeln!(
@@ -177,20 +180,23 @@ fn open(state: &Path) -> Result<Context, CliError> {
 }
 
 fn dispatch(arguments: &Arguments, out: &mut impl Write) -> Result<(), CliError> {
-    let state = &arguments.state_dir;
+    let paths = &Paths {
+        state: arguments.state_dir.clone(),
+        config: arguments.config.clone(),
+    };
     if arguments.version {
         return system::version(out);
     }
     match &arguments.command {
-        Some(Command::Net(command)) => net::run(command, state, out),
-        Some(Command::Stats(arguments)) => stats::stats(arguments, state, out),
-        Some(Command::Fdb(arguments)) => stats::fdb(arguments, state, out),
-        Some(Command::Explain(arguments)) => explain::run(arguments, state, out),
-        Some(Command::Trace(arguments)) => trace::run(arguments, state, out),
-        Some(Command::Demo) => Ok(ops::demo(state, out)?),
-        Some(Command::Reconcile) => system::reconcile(state),
-        Some(Command::Purge(purge)) => system::purge(purge, state),
-        Some(Command::Doctor(doctor)) => doctor::run(doctor, out),
+        Some(Command::Net(command)) => net::run(command, paths, out),
+        Some(Command::Stats(arguments)) => stats::stats(arguments, paths, out),
+        Some(Command::Fdb(arguments)) => stats::fdb(arguments, paths, out),
+        Some(Command::Explain(arguments)) => explain::run(arguments, paths, out),
+        Some(Command::Trace(arguments)) => trace::run(arguments, paths, out),
+        Some(Command::Demo) => Ok(ops::demo(paths, out)?),
+        Some(Command::Reconcile) => system::reconcile(paths),
+        Some(Command::Purge(purge)) => system::purge(purge, paths),
+        Some(Command::Doctor(doctor)) => doctor::run(doctor, paths, out),
         Some(Command::Completions(shell)) => {
             Ok(system::completions(shell, &mut Arguments::command(), out)?)
         }

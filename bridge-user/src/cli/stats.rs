@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
 
 use clap::Args;
 use serde::Serialize;
@@ -11,7 +10,7 @@ use super::output::{Format, print_rows};
 use super::{CliError, open};
 use crate::kernel::bpf::Counters;
 use crate::model::mac_text;
-use crate::ops::{FdbDetails, PortDetails};
+use crate::ops::{FdbDetails, Paths, PortDetails};
 
 #[derive(Debug, Args)]
 pub(super) struct StatsArguments {
@@ -94,11 +93,11 @@ impl StatsRow {
 
 pub(super) fn stats(
     arguments: &StatsArguments,
-    state: &Path,
+    paths: &Paths,
     out: &mut impl Write,
 ) -> Result<(), CliError> {
     let format = Format::parse(arguments.format.as_deref())?;
-    let ports = open(state)?.stats(&arguments.names)?;
+    let ports = open(paths)?.stats(&arguments.names)?;
     let rows: Vec<StatsRow> = ports
         .iter()
         .map(|(port, counters)| StatsRow::new(port, counters))
@@ -147,11 +146,11 @@ impl From<FdbDetails> for FdbRow {
 
 pub(super) fn fdb(
     arguments: &FdbArguments,
-    state: &Path,
+    paths: &Paths,
     out: &mut impl Write,
 ) -> Result<(), CliError> {
     let format = Format::parse(arguments.format.as_deref())?;
-    let entries = open(state)?.fdb(arguments.network.as_deref())?;
+    let entries = open(paths)?.fdb(arguments.network.as_deref())?;
     let rows: Vec<FdbRow> = entries.into_iter().map(Into::into).collect();
     print_rows(out, &format, &FDB_COLUMNS, &rows)
 }

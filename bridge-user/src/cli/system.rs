@@ -1,14 +1,13 @@
 //! Commands about the whole host: version, reconcile, purge, completions.
 
 use std::io::{self, Write};
-use std::path::Path;
 
 use clap::Args;
 use clap_complete::Shell;
 
 use super::CliError;
 use crate::kernel::{bpf, probe};
-use crate::ops::{self, Context};
+use crate::ops::{self, Context, Paths};
 
 #[derive(Debug, Args)]
 pub(super) struct PurgeArguments {
@@ -39,15 +38,15 @@ pub(super) fn version(out: &mut impl Write) -> Result<(), CliError> {
     Ok(())
 }
 
-pub(super) fn reconcile(state: &Path) -> Result<(), CliError> {
-    Ok(Context::open(state)?.reconcile()?)
+pub(super) fn reconcile(paths: &Paths) -> Result<(), CliError> {
+    Ok(Context::open(paths)?.reconcile()?)
 }
 
-pub(super) fn purge(arguments: &PurgeArguments, state: &Path) -> Result<(), CliError> {
+pub(super) fn purge(arguments: &PurgeArguments, paths: &Paths) -> Result<(), CliError> {
     if !arguments.yes {
         return Err(CliError::NoYes);
     }
-    Ok(ops::purge(state, arguments.lost)?)
+    Ok(ops::purge(paths, arguments.lost)?)
 }
 
 pub(super) fn completions(

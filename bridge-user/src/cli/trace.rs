@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::path::Path;
 
 use clap::Args;
 use serde::Serialize;
@@ -11,7 +10,7 @@ use super::output::Format;
 use super::{CliError, open};
 use crate::kernel::bpf::{Road, TracedFrame};
 use crate::model::mac_text;
-use crate::ops::{PortDetails, Traced};
+use crate::ops::{Paths, PortDetails, Traced};
 
 #[derive(Debug, Args)]
 pub(super) struct TraceArguments {
@@ -58,12 +57,12 @@ struct LineView<'l> {
 /// Prints events as they come. SIGINT and SIGTERM end it.
 pub(super) fn run(
     arguments: &TraceArguments,
-    state: &Path,
+    paths: &Paths,
     out: &mut impl Write,
 ) -> Result<(), CliError> {
     let json = matches!(Format::parse(arguments.format.as_deref())?, Format::Json);
     let both = arguments.drops == arguments.misses;
-    let trace = open(state)?.trace(
+    let trace = open(paths)?.trace(
         &arguments.names,
         arguments.drops || both,
         arguments.misses || both,

@@ -9,6 +9,7 @@ mod name;
 mod network;
 mod options;
 mod sandbox;
+mod sizes;
 
 pub use endpoint::{Endpoint, State};
 pub use hosts::{HostsEntry, HostsFile};
@@ -18,3 +19,4 @@ pub use name::{EndpointName, InterfaceName, NameError, NetworkName};
 pub use network::{BUILTIN_BRIDGE, Datapath, Driver, Network, Pool, PoolError};
 pub use options::{OptionError, Options};
 pub use sandbox::{NETNS_DIR, Sandbox, SandboxRef, SandboxRefError};
+pub use sizes::{Endpoints, EventsBytes, MapSizes, Size, SizeError, Subnets};

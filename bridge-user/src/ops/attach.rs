@@ -10,13 +10,13 @@ use super::sandbox::HeldSandbox;
 use super::{Context, Error, random_bytes, random_id};
 use crate::fault;
 use crate::ipam;
-use crate::kernel::bpf::MAX_PORTS;
+use crate::kernel::bpf;
 use crate::kernel::netlink::{self, Netlink};
 use crate::model::{
     BUILTIN_BRIDGE, Endpoint, EndpointName, Id, InterfaceName, MacAddress, Network, Pool, Sandbox,
     SandboxRef, State,
 };
-use crate::store::Rows;
+use crate::store::{Rows, StoreError};
 
 /// Ports of a Linux bridge: `BR_MAX_PORTS` less the number 0 (net/bridge/br_private.h, v6.18).
 const BRIDGE_PORTS_MAX: usize = 1023;
@@ -106,6 +106,7 @@ impl Context {
             network: &network.id,
             sandbox: &held.sandbox,
             interfaces,
+            slots: bpf::endpoints_max()?.unwrap_or(self.config.maps.endpoints.get()),
             spec,
         };
         let endpoint = self.store.write(|rows| plan.insert(rows))?;
@@ -160,6 +161,8 @@ struct Plan<'a> {
     sandbox: &'a Sandbox,
     /// Names of the interfaces in the sandbox.
     interfaces: BTreeSet<String>,
+    /// Endpoints that the maps have room for.
+    slots: u32,
     spec: &'a ConnectSpec,
 }
 
@@ -174,7 +177,10 @@ impl Plan<'_> {
         if others.len() >= BRIDGE_PORTS_MAX {
             return Err(Error::NetworkFull(network.name.to_string()));
         }
-        let slot = rows.free_slot(MAX_PORTS - 1)?;
+        let slot = rows.free_slot(self.slots).map_err(|error| match error {
+            StoreError::Full { limit, .. } => Error::HostFull(limit),
+            error => error.into(),
+        })?;
         let endpoint = Endpoint {
             id: self.id.clone(),
             network: network.id.clone(),

@@ -3,7 +3,6 @@
 
 use std::io::{self, Read as _, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::error::Errors;
-use super::{ConnectSpec, Context, CreateSpec, Error, random_bytes};
+use super::{ConnectSpec, Context, CreateSpec, Error, Paths, random_bytes};
 use crate::kernel::netns::NetNs;
 use crate::model::{Datapath, Endpoint, Network, SandboxRef};
 
@@ -34,9 +33,9 @@ struct Pair {
 }
 
 /// Shows the main job, and removes all that it made, also when it fails or is interrupted.
-pub fn demo(state_directory: &Path, out: &mut impl Write) -> Result<(), Error> {
+pub fn demo(paths: &Paths, out: &mut impl Write) -> Result<(), Error> {
     let interrupt = Interrupt::catch()?;
-    let mut context = Context::open(state_directory)?;
+    let mut context = Context::open(paths)?;
     let suffix = u16::from_ne_bytes(random_bytes()?);
     let mut names = Vec::new();
     let shown = show(

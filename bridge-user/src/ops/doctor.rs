@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::error::chain;
 use super::hint::USE_BPF_KERNEL;
+use super::{Paths, config};
 use crate::kernel::{bpf, probe, sysctl};
 
 /// How bad a finding is.
@@ -49,7 +50,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn ok(check: &'static str, detail: impl Into<String>) -> Self {
+    pub(super) fn ok(check: &'static str, detail: impl Into<String>) -> Self {
         Self {
             check,
             status: Status::Ok,
@@ -58,7 +59,7 @@ impl Finding {
         }
     }
 
-    fn bad(
+    pub(super) fn bad(
         check: &'static str,
         status: Status,
         detail: impl Into<String>,
@@ -74,8 +75,10 @@ impl Finding {
 }
 
 /// Looks at everything.
-pub fn doctor() -> Vec<Finding> {
-    let mut findings = vec![privileges(), kernel(), bpffs(), pins(), jit()];
+pub fn doctor(paths: &Paths) -> Vec<Finding> {
+    let mut findings = vec![privileges(), kernel(), bpffs(), pins()];
+    findings.extend(config::findings(paths));
+    findings.push(jit());
     findings.extend(tools());
     findings.extend(forwarding());
     findings.push(br_netfilter());

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
+use super::config::ConfigError;
 use crate::kernel::bpf::BpfError;
 use crate::kernel::features::FeaturesError;
 use crate::kernel::netlink::NetlinkError;
@@ -112,6 +113,9 @@ pub enum Error {
     /// Endpoints that no port is left for: `BR_PORT_BITS` (net/bridge/br_private.h, v6.18).
     #[error("network {0} is full: a Linux bridge has 1023 ports")]
     NetworkFull(String),
+    /// Every slot of the maps is an endpoint's.
+    #[error("map ENDPOINTS is full: it has room for {0} endpoints")]
+    HostFull(u32),
     /// A name that stands for nothing of ours.
     #[error("no endpoint, sandbox or network is called {0}")]
     NothingCalled(String),
@@ -258,6 +262,9 @@ pub enum Error {
     /// A name that cannot be.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The state.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -1,6 +1,7 @@
 //! The way out of an error, for the second line that a user reads.
 
 use super::Error;
+use super::config::ConfigError;
 use crate::kernel::bpf::BpfError;
 use crate::kernel::netlink::NetlinkError;
 use crate::kernel::nft::NftError;
@@ -83,6 +84,14 @@ impl Error {
             Self::Store(StoreError::OpenToOthers { .. }) => {
                 "give a directory of its own with --state-dir, or chmod 700 it".into()
             }
+            Self::Config(ConfigError::Read { .. }) => {
+                "make it, or leave --config and BRIDGE_USER_CONFIG out".into()
+            }
+            Self::Config(ConfigError::Invalid { .. }) => {
+                "docs/configuration.md has every key".into()
+            }
+            Self::HostFull(_) => larger("endpoints"),
+            Self::Bpf(BpfError::Full { key, .. }) => larger(key),
             Self::Probe(ProbeError::Privilege(_)) => "run it as root, for example by sudo".into(),
             Self::Nft(NftError::NoTool(_)) => "apt-get install nftables, or its like".into(),
             Self::Bpf(BpfError::Owner { .. }) => {
@@ -106,4 +115,12 @@ impl Error {
             _ => return None,
         })
     }
+}
+
+/// A map cannot grow.
+fn larger(key: &str) -> String {
+    format!(
+        "raise `{key}` under [maps] in the configuration; it counts when the maps are made anew, \
+         after a reboot or with the first network after the last was removed"
+    )
 }

@@ -5,6 +5,7 @@
 //! after a reboot, undoing a failure and removal are all made of these two.
 
 mod attach;
+mod config;
 mod create;
 mod demo;
 mod detach;
@@ -27,9 +28,10 @@ mod sandbox;
 mod shared;
 mod trace;
 
-use std::path::Path;
+use std::path::PathBuf;
 
 pub use attach::ConnectSpec;
+pub use config::{Config, ConfigError};
 pub use create::CreateSpec;
 pub use demo::demo;
 pub use doctor::{Finding, Status, doctor};
@@ -49,8 +51,18 @@ use crate::model::{Id, Network};
 use crate::store::Store;
 use lock::{Lock, LockFile};
 
+/// Where the files are that a command works with.
+#[derive(Debug, Clone)]
+pub struct Paths {
+    /// Directory of the state.
+    pub state: PathBuf,
+    /// The configuration, if the user says where it is.
+    pub config: Option<PathBuf>,
+}
+
 /// What an operation works on: the state of this host and its kernel.
 pub struct Context {
+    config: Config,
     store: Store,
     locks: LockFile,
     netlink: Netlink,
@@ -66,22 +78,24 @@ pub struct Context {
 }
 
 impl Context {
-    /// Opens the state in `state_directory` and makes right what happened since the last
+    /// Reads the configuration, opens the state and makes right what happened since the last
     /// command: crashed commands, namespaces that ended, a reboot.
-    pub fn open(state_directory: &Path) -> Result<Self, Error> {
+    pub fn open(paths: &Paths) -> Result<Self, Error> {
         probe::check()?;
-        Store::ensure_directory(state_directory)?;
-        let locks = LockFile::new(state_directory);
+        let config = Config::read(paths.config.as_deref())?;
+        Store::ensure_directory(&paths.state)?;
+        let locks = LockFile::new(&paths.state);
         let in_use = locks.state(false).map_err(locks.failed())?;
-        Self::open_in_use(state_directory, locks, Some(in_use))
+        Self::open_in_use(paths, config, locks, Some(in_use))
     }
 
     fn open_in_use(
-        state_directory: &Path,
+        paths: &Paths,
+        config: Config,
         locks: LockFile,
         in_use: Option<Lock>,
     ) -> Result<Self, Error> {
-        let store = Store::open(state_directory)?;
+        let store = Store::open(&paths.state)?;
         let boot_id = netns::boot_id()?;
         let host_cookie = NetNs::host_cookie()?;
         let known = store.rows().host()?;
@@ -89,11 +103,12 @@ impl Context {
             .as_ref()
             .is_some_and(|(boot, cookie)| *boot == boot_id && *cookie != host_cookie)
         {
-            return Err(Error::OtherHost(state_directory.into()));
+            return Err(Error::OtherHost(paths.state.clone()));
         }
         let owner = store.rows().owner()?;
         bpf::check_owner(owner)?;
         let mut context = Self {
+            config,
             locks,
             netlink: Netlink::open()?,
             store,
@@ -125,7 +140,7 @@ impl Context {
 
     fn data_plane(&mut self) -> Result<&mut DataPlane, Error> {
         if self.data_plane.is_none() {
-            self.data_plane = Some(DataPlane::ensure(self.owner)?);
+            self.data_plane = Some(DataPlane::ensure(self.owner, &self.config.maps)?);
         }
         Ok(self.data_plane.as_mut().expect("it was opened above"))
     }

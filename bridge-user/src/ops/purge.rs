@@ -1,12 +1,11 @@
 //! Removing everything of ours from the host.
 
 use std::fs;
-use std::path::Path;
 
 use super::error::{Errors, chain};
 use super::file::ensure_file_absent;
 use super::lock::{LockFile, Object};
-use super::{Context, Error};
+use super::{Config, Context, Error, Paths};
 use crate::kernel::bpf::BpfError;
 use crate::kernel::netlink::{self, Link, Netlink};
 use crate::kernel::{bpf, nft, probe};
@@ -19,13 +18,15 @@ const FILES: [&str; 4] = ["state.db", "state.db-wal", "state.db-shm", "lock"];
 /// Removes everything: endpoints and networks by their rows, then what is left by its name. With
 /// `lost` it also does when the state is lost, or cannot be read; without it, what another state
 /// has, and a file that is no state, is not touched. Goes on after an error.
-pub fn purge(state_directory: &Path, lost: bool) -> Result<(), Error> {
+pub fn purge(paths: &Paths, lost: bool) -> Result<(), Error> {
     probe::check()?;
+    let config = Config::read(paths.config.as_deref())?;
+    let state_directory = &paths.state;
     Store::ensure_directory(state_directory)?;
     let locks = LockFile::new(state_directory);
     let _alone = locks.state(true).map_err(locks.failed())?;
     let mut errors = Errors::default();
-    match Context::open_in_use(state_directory, locks, None) {
+    match Context::open_in_use(paths, config, locks, None) {
         Ok(mut context) => {
             // What could not be removed stays known.
             context.remove_everything()?;

@@ -6,6 +6,7 @@
 mod host;
 
 mod bad_input;
+mod config;
 mod crash;
 mod forwarding;
 mod fuzz;

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::Path;
 
 use clap::Args;
 use serde::Serialize;
@@ -11,7 +10,7 @@ use super::super::output::{print_or_undo, to_value};
 use super::super::template::Template;
 use super::super::{CliError, open};
 use crate::model::{Endpoint, EndpointName, InterfaceName, MacAddress};
-use crate::ops::ConnectSpec;
+use crate::ops::{ConnectSpec, Paths};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ConnectArguments {
@@ -91,7 +90,7 @@ impl EndpointView {
 
 pub(in crate::cli) fn connect(
     arguments: &ConnectArguments,
-    state: &Path,
+    paths: &Paths,
     out: &mut impl Write,
 ) -> Result<(), CliError> {
     let template = match arguments.format.as_deref() {
@@ -112,7 +111,7 @@ pub(in crate::cli) fn connect(
         interface: arguments.ifname.clone(),
         trusted: arguments.trusted,
     };
-    let mut context = open(state)?;
+    let mut context = open(paths)?;
     let endpoint = context.connect(&spec)?;
     let text = if let Some(template) = template {
         to_value(&EndpointView::new(&endpoint)).and_then(|view| Ok(template.render(&view)?))
@@ -127,9 +126,9 @@ pub(in crate::cli) fn connect(
 
 pub(in crate::cli) fn disconnect(
     arguments: &DisconnectArguments,
-    state: &Path,
+    paths: &Paths,
 ) -> Result<(), CliError> {
     let sandbox = arguments.sandbox.parse()?;
-    let mut context = open(state)?;
+    let mut context = open(paths)?;
     Ok(context.disconnect(&arguments.network, &sandbox, arguments.force)?)
 }

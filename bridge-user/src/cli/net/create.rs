@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::net::IpAddr;
-use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
@@ -11,7 +10,7 @@ use super::super::output::print_or_undo;
 use super::super::{CliError, open};
 use super::key_value;
 use crate::model::{Datapath, Driver, NetworkName};
-use crate::ops::CreateSpec;
+use crate::ops::{CreateSpec, Paths};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CreateArguments {
@@ -59,7 +58,7 @@ enum DriverArgument {
 
 pub(in crate::cli) fn run(
     arguments: &CreateArguments,
-    state: &Path,
+    paths: &Paths,
     out: &mut impl Write,
 ) -> Result<(), CliError> {
     let name: NetworkName = arguments.name.parse().map_err(crate::ops::Error::Name)?;
@@ -80,7 +79,7 @@ pub(in crate::cli) fn run(
         labels: arguments.labels.iter().cloned().collect(),
         ..CreateSpec::new(name)
     };
-    let mut context = open(state)?;
+    let mut context = open(paths)?;
     let network = context.create_network(&spec)?;
     print_or_undo(out, Ok(network.id.to_string()), || {
         context.remove_network(network.id.as_str(), false)

@@ -1,7 +1,6 @@
 //! `net ls`.
 
 use std::io::Write;
-use std::path::Path;
 
 use clap::Args;
 
@@ -9,7 +8,7 @@ use super::super::output::{Format, print_rows};
 use super::super::view::NetworkRow;
 use super::super::{CliError, open};
 use super::key_value;
-use crate::ops::{Error, NetworkSummary};
+use crate::ops::{Error, NetworkSummary, Paths};
 
 const COLUMNS: [(&str, &str); 4] = [
     ("NETWORK ID", "ID"),
@@ -36,7 +35,7 @@ pub(in crate::cli) struct ListArguments {
 
 pub(in crate::cli) fn run(
     arguments: &ListArguments,
-    state: &Path,
+    paths: &Paths,
     out: &mut impl Write,
 ) -> Result<(), CliError> {
     let format = Format::parse(arguments.format.as_deref())?;
@@ -45,7 +44,7 @@ pub(in crate::cli) fn run(
         .iter()
         .map(|f| Filter::parse(f))
         .collect::<Result<Vec<_>, _>>()?;
-    let mut networks = open(state)?.list_networks()?;
+    let mut networks = open(paths)?.list_networks()?;
     networks.retain(|network| matches_all(&filters, network));
     networks.sort_by_key(|network| natural(&network.name));
     let rows: Vec<NetworkRow> = networks

@@ -6,7 +6,6 @@ mod list;
 mod remove;
 
 use std::io::Write;
-use std::path::Path;
 
 use clap::{Args, Subcommand};
 
@@ -14,6 +13,7 @@ use super::output::to_value;
 use super::template::Template;
 use super::view::NetworkView;
 use super::{CliError, open};
+use crate::ops::Paths;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum NetCommand {
@@ -49,24 +49,24 @@ pub(super) struct InspectArguments {
 
 pub(super) fn run(
     command: &NetCommand,
-    state: &Path,
+    paths: &Paths,
     out: &mut impl Write,
 ) -> Result<(), CliError> {
     match command {
-        NetCommand::Create(arguments) => create::run(arguments, state, out),
-        NetCommand::Ls(arguments) => list::run(arguments, state, out),
-        NetCommand::Inspect(arguments) => inspect(arguments, state, out),
-        NetCommand::Connect(arguments) => connect::connect(arguments, state, out),
-        NetCommand::Disconnect(arguments) => connect::disconnect(arguments, state),
-        NetCommand::Rm(arguments) => remove::remove(arguments, state, out),
-        NetCommand::Prune(arguments) => remove::prune(arguments, state, out),
+        NetCommand::Create(arguments) => create::run(arguments, paths, out),
+        NetCommand::Ls(arguments) => list::run(arguments, paths, out),
+        NetCommand::Inspect(arguments) => inspect(arguments, paths, out),
+        NetCommand::Connect(arguments) => connect::connect(arguments, paths, out),
+        NetCommand::Disconnect(arguments) => connect::disconnect(arguments, paths),
+        NetCommand::Rm(arguments) => remove::remove(arguments, paths, out),
+        NetCommand::Prune(arguments) => remove::prune(arguments, paths, out),
     }
 }
 
 /// Prints what is found, then reports what is not, as Docker does.
 fn inspect(
     arguments: &InspectArguments,
-    state: &Path,
+    paths: &Paths,
     out: &mut impl Write,
 ) -> Result<(), CliError> {
     let format = arguments
@@ -74,7 +74,7 @@ fn inspect(
         .as_deref()
         .filter(|format| *format != "json");
     let template = format.map(Template::parse).transpose()?;
-    let context = open(state)?;
+    let context = open(paths)?;
     let mut views = Vec::new();
     let mut failed = Failures::default();
     for name in &arguments.networks {

@@ -1,7 +1,6 @@
 //! `net rm` and `net prune`.
 
 use std::io::{self, BufRead as _, Write};
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
@@ -9,7 +8,7 @@ use clap::Args;
 use super::super::{CliError, open};
 use super::Failures;
 use crate::model::Network;
-use crate::ops::Error;
+use crate::ops::{Error, Paths};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct RemoveArguments {
@@ -34,10 +33,10 @@ pub(in crate::cli) struct PruneArguments {
 /// Removes each, and goes on after an error.
 pub(in crate::cli) fn remove(
     arguments: &RemoveArguments,
-    state: &Path,
+    paths: &Paths,
     out: &mut impl Write,
 ) -> Result<(), CliError> {
-    let mut context = open(state)?;
+    let mut context = open(paths)?;
     let mut failed = Failures::default();
     for name in &arguments.networks {
         match context.remove_network(name, arguments.force) {
@@ -50,7 +49,7 @@ pub(in crate::cli) fn remove(
 
 pub(in crate::cli) fn prune(
     arguments: &PruneArguments,
-    state: &Path,
+    paths: &Paths,
     out: &mut impl Write,
 ) -> Result<(), CliError> {
     let filters = arguments
@@ -61,7 +60,7 @@ pub(in crate::cli) fn prune(
     if !arguments.force && !confirmed()? {
         return Err(CliError::NotConfirmed);
     }
-    let mut context = open(state)?;
+    let mut context = open(paths)?;
     let (removed, result) =
         context.prune_networks(|network| filters.iter().all(|filter| filter.matches(network)));
     if !removed.is_empty() {

@@ -3,6 +3,7 @@
 use aya::maps::PerCpuValues;
 use bridge_common::{DropReason, PortStats};
 
+use super::sizes::write_failed;
 use super::{BpfError, DataPlane, failed};
 
 /// What was counted at a port, the frames that came from its endpoint.
@@ -40,8 +41,11 @@ impl Counters {
 }
 
 impl DataPlane {
-    /// What was counted in a slot, over all CPUs.
+    /// What was counted in a slot, over all CPUs: in one beyond the map nothing.
     pub fn counters(&self, slot: u16) -> Result<Counters, BpfError> {
+        if u32::from(slot) >= self.stats.len() {
+            return Ok(Counters::default());
+        }
         let per_cpu = self.stats.get(&slot.into(), 0);
         let per_cpu = per_cpu.map_err(failed("read an entry of", "map STATS"))?;
         Ok(Counters(per_cpu.iter().fold(PortStats::default(), add)))
@@ -53,7 +57,7 @@ impl DataPlane {
         let zero =
             PerCpuValues::try_from(vec![PortStats::default(); cpus]).map_err(BpfError::Cpus)?;
         let set = self.stats.set(slot.into(), zero, 0);
-        set.map_err(failed("write an entry of", "map STATS"))
+        set.map_err(write_failed("STATS"))
     }
 }
 

@@ -52,6 +52,16 @@ pub enum BpfError {
         /// The directory.
         path: PathBuf,
     },
+    /// A map has no room for another entry.
+    #[error("map {map} is full: it has {entries} entries")]
+    Full {
+        /// The map.
+        map: &'static str,
+        /// How many it was made with.
+        entries: u32,
+        /// What sets that, in the table `[maps]` of the configuration.
+        key: &'static str,
+    },
     /// The object does not load.
     #[error("failed to load the BPF object")]
     Load(#[source] Box<EbpfError>),

@@ -6,8 +6,8 @@ use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, MapData};
 use aya::programs::TestRun as _;
 use bridge_common::{
-    DecisionRecord, DropReason, EXPLAIN_MARK, FdbKey, MAX_PORTS, NEIGHBOUR_GATEWAY, SubnetKey,
-    verdict, wire_mac,
+    DecisionRecord, DropReason, EXPLAIN_MARK, FdbKey, NEIGHBOUR_GATEWAY, SubnetKey, verdict,
+    wire_mac,
 };
 use bridge_ebpf::Check;
 
@@ -129,15 +129,13 @@ impl DataPlane {
     pub fn look_up_station(&self, network: u16, mac: [u8; 6]) -> Result<Lookup, BpfError> {
         let [.., high, low] = mac;
         let slot = u16::from_be_bytes([high, low]);
-        if u32::from(slot) < MAX_PORTS {
-            let entry = self.endpoint(slot)?;
-            if entry.mac == wire_mac(mac) && entry.network == network && entry.ifindex != 0 {
-                return Ok(Lookup {
-                    map: "ENDPOINTS",
-                    key: format!("slot {slot}, of {}", mac_text(mac)),
-                    value: Some(format!("ifindex {}{}", entry.ifindex, flags(entry.flags))),
-                });
-            }
+        let entry = self.endpoint(slot)?;
+        if entry.mac == wire_mac(mac) && entry.network == network && entry.ifindex != 0 {
+            return Ok(Lookup {
+                map: "ENDPOINTS",
+                key: format!("slot {slot}, of {}", mac_text(mac)),
+                value: Some(format!("ifindex {}{}", entry.ifindex, flags(entry.flags))),
+            });
         }
         let entry = found(self.fdb.get(&FdbKey { mac, network }, 0));
         let entry = entry.map_err(failed("read", "map FDB"))?;

@@ -12,6 +12,7 @@ mod log;
 mod network;
 mod pins;
 mod port;
+mod sizes;
 mod xdp;
 
 use aya::maps::lpm_trie::LpmTrie;
@@ -22,7 +23,6 @@ use bridge_common::{
     SubnetEntry, SubnetKey,
 };
 
-pub use bridge_common::MAX_PORTS;
 pub use bridge_ebpf::Check;
 pub use counters::Counters;
 pub use error::BpfError;
@@ -32,7 +32,9 @@ pub use hook::Hook;
 pub use network::{NetworkFacts, SubnetFacts};
 pub use pins::{check_owner, has_pins, is_bpffs, is_pinned, layout, object_hash, purge};
 pub use port::{FdbRecord, Port};
+pub use sizes::{OtherSize, endpoints_max, other_sizes};
 
+use crate::model::MapSizes;
 use error::failed;
 
 /// The data plane of this host, open.
@@ -49,9 +51,10 @@ pub struct DataPlane {
 
 impl DataPlane {
     /// Opens the data plane; mounts the bpffs and loads and pins programs and maps where needed.
-    /// `owner` is the state's number: pins of another state are refused.
-    pub fn ensure(owner: u64) -> Result<Self, BpfError> {
-        pins::ensure(owner)?;
+    /// `owner` is the state's number: pins of another state are refused. Maps that are there keep
+    /// their sizes.
+    pub fn ensure(owner: u64, sizes: &MapSizes) -> Result<Self, BpfError> {
+        pins::ensure(owner, sizes)?;
         Self::from_pins()
     }
 

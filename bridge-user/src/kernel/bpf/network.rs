@@ -7,6 +7,7 @@ use bridge_common::{NEIGHBOUR_GATEWAY, NeighbourEntry, SubnetEntry, SubnetKey};
 use ipnet::IpNet;
 
 use super::port::{address_of, neighbour_key};
+use super::sizes::write_failed;
 use super::{BpfError, DataPlane, absent_is_fine, failed};
 
 /// What the program should know of a network.
@@ -61,7 +62,7 @@ impl DataPlane {
             };
             tracing::info!("map SUBNETS: {} -> {entry:?}", subnet.subnet);
             let inserted = self.subnets.insert(&subnet.key(), entry, 0);
-            inserted.map_err(failed("write an entry of", "map SUBNETS"))?;
+            inserted.map_err(write_failed("SUBNETS"))?;
             if subnet.gateway.is_some() {
                 let entry = NeighbourEntry {
                     mac: network.gateway_mac,

@@ -23,8 +23,9 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::error::{Cause, failed};
-use super::{BpfError, hook, xdp};
+use super::{BpfError, hook, sizes, xdp};
 use crate::fault;
+use crate::model::MapSizes;
 
 /// Where the kernel wants a BPF file system (Documentation/bpf, v6.18: "/sys/fs/bpf").
 const BPFFS: &str = "/sys/fs/bpf";
@@ -82,7 +83,7 @@ pub fn is_bpffs() -> bool {
 }
 
 /// Makes the pins be there, of this object. The state's number is `owner`.
-pub(super) fn ensure(owner: u64) -> Result<(), BpfError> {
+pub(super) fn ensure(owner: u64, sizes: &MapSizes) -> Result<(), BpfError> {
     if own_meta(owner)?.is_some_and(is_current) {
         return Ok(());
     }
@@ -97,7 +98,7 @@ pub(super) fn ensure(owner: u64) -> Result<(), BpfError> {
     match own_meta(owner)? {
         Some(meta) if is_current(meta) => Ok(()),
         Some(_) => replace(owner),
-        None => create(owner),
+        None => create(owner, sizes),
     }
 }
 
@@ -137,7 +138,7 @@ fn readable_meta() -> Result<Option<Meta>, BpfError> {
 
 /// `None` where nothing is pinned, or not all of it.
 fn meta() -> Result<Option<Meta>, BpfError> {
-    let path = root("maps/META");
+    let path = map_path("META");
     let data = match MapData::from_pin(&path) {
         Err(MapError::SyscallError(e)) if e.io_error.kind() == io::ErrorKind::NotFound => {
             return Ok(None);
@@ -159,18 +160,21 @@ fn is_current(meta: Meta) -> bool {
 }
 
 /// Loads and pins everything. What a crash left of an earlier attempt goes first.
-fn create(owner: u64) -> Result<(), BpfError> {
+fn create(owner: u64, sizes: &MapSizes) -> Result<(), BpfError> {
     tracing::info!("loading the BPF object and pinning it in {ROOT}");
     for part in ["maps", "programs"] {
         remove_all(&root(part))?;
     }
     let mut loader = EbpfLoader::new();
+    for (map, _, entries) in sizes::entries(sizes) {
+        loader.map_max_entries(map, entries);
+    }
     let mut object = loader
         .btf(None)
         .load(OBJECT)
         .map_err(|e| BpfError::Load(Box::new(e)))?;
     for name in MAPS {
-        let path = root("maps").join(name);
+        let path = map_path(name);
         let map = object
             .map(name)
             .ok_or(BpfError::Missing("map that the loader needs"))?;
@@ -185,7 +189,7 @@ fn create(owner: u64) -> Result<(), BpfError> {
     }
     let mut meta = take_meta(&mut object)?;
     write_meta(&mut meta, owner)?;
-    let path = root("maps/META");
+    let path = map_path("META");
     meta.pin(&path).map_err(failed("pin", path.display()))
 }
 
@@ -193,7 +197,7 @@ fn create(owner: u64) -> Result<(), BpfError> {
 /// maps that are there. Ports keep forwarding meanwhile.
 fn replace(owner: u64) -> Result<(), BpfError> {
     tracing::info!("replacing the pinned program at every port");
-    let paths: Vec<PathBuf> = MAPS.iter().map(|name| root("maps").join(name)).collect();
+    let paths: Vec<PathBuf> = MAPS.iter().map(|name| map_path(name)).collect();
     let mut loader = EbpfLoader::new();
     loader.btf(None);
     for (name, path) in MAPS.iter().zip(&paths) {
@@ -253,10 +257,14 @@ fn write_meta(array: &mut Array<MapData, Meta>, owner: u64) -> Result<(), BpfErr
 
 /// The pinned map of this name, as a map of a kind.
 pub(super) fn map<M: TryFrom<Map, Error = MapError>>(name: &str) -> Result<M, BpfError> {
-    let path = root("maps").join(name);
+    let path = map_path(name);
     let data = MapData::from_pin(&path).map_err(failed("open", path.display()))?;
     let map = Map::from_map_data(data).map_err(failed("use", path.display()))?;
     map.try_into().map_err(failed("use", path.display()))
+}
+
+pub(super) fn map_path(name: &str) -> PathBuf {
+    root("maps").join(name)
 }
 
 fn program_path(name: &str) -> PathBuf {

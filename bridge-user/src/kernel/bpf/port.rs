@@ -10,6 +10,7 @@ use bridge_common::{
 };
 use bytemuck::Zeroable;
 
+use super::sizes::write_failed;
 use super::{BpfError, DataPlane, absent_is_fine, failed};
 
 /// What the program should know of a port and the endpoint behind it.
@@ -123,13 +124,15 @@ impl DataPlane {
         tracing::info!("map PORTS: {ifindex} -> {entry:?}");
         self.ports
             .insert(ifindex, entry, 0)
-            .map_err(failed("write an entry of", "map PORTS"))
+            .map_err(write_failed("PORTS"))
     }
 
     /// Makes the program not know a port: what still comes from it is dropped.
     pub fn ensure_port_absent(&mut self, ifindex: u32, slot: u16) -> Result<(), BpfError> {
         tracing::info!("map PORTS: {ifindex} -> nothing");
-        self.set_endpoint(slot, &EndpointEntry::zeroed())?;
+        if self.endpoint(slot)? != EndpointEntry::zeroed() {
+            self.set_endpoint(slot, &EndpointEntry::zeroed())?;
+        }
         absent_is_fine(self.ports.remove(&ifindex))
             .map_err(failed("remove an entry of", "map PORTS"))
     }
@@ -148,7 +151,7 @@ impl DataPlane {
         tracing::info!("map FDB: {key:?} -> {entry:?}");
         self.fdb
             .insert(key, entry, 0)
-            .map_err(failed("write an entry of", "map FDB"))?;
+            .map_err(write_failed("FDB"))?;
         for key in port.neighbours() {
             let entry = NeighbourEntry {
                 mac: port.mac,
@@ -190,7 +193,11 @@ impl DataPlane {
         entries.map_err(failed("read the entries of", "map FDB"))
     }
 
+    /// A slot beyond the map, from when it was larger, is nobody's.
     pub(super) fn endpoint(&self, slot: u16) -> Result<EndpointEntry, BpfError> {
+        if u32::from(slot) >= self.endpoints.len() {
+            return Ok(EndpointEntry::zeroed());
+        }
         let entry = self.endpoints.get(&slot.into(), 0);
         entry.map_err(failed("read an entry of", "map ENDPOINTS"))
     }
@@ -202,7 +209,7 @@ impl DataPlane {
     ) -> Result<(), BpfError> {
         tracing::info!("map NEIGHBOURS: {key:?} -> {entry:?}");
         let inserted = self.neighbours.insert(key, entry, 0);
-        inserted.map_err(failed("write an entry of", "map NEIGHBOURS"))
+        inserted.map_err(write_failed("NEIGHBOURS"))
     }
 
     pub(super) fn remove_neighbour(&mut self, key: NeighbourKey) -> Result<(), BpfError> {
@@ -214,6 +221,6 @@ impl DataPlane {
     fn set_endpoint(&mut self, slot: u16, entry: &EndpointEntry) -> Result<(), BpfError> {
         tracing::info!("map ENDPOINTS: {slot} -> {entry:?}");
         let set = self.endpoints.set(slot.into(), entry, 0);
-        set.map_err(failed("write an entry of", "map ENDPOINTS"))
+        set.map_err(write_failed("ENDPOINTS"))
     }
 }

@@ -75,7 +75,8 @@ impl<'h> Call<'h> {
         command
             .args(words)
             .stdin(Stdio::null())
-            .env_remove("BRIDGE_USER_STATE_DIR");
+            .env_remove("BRIDGE_USER_STATE_DIR")
+            .env_remove("BRIDGE_USER_CONFIG");
         command
     }
 
