@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use super::output::{Format, print_rows};
 use super::{CliError, open};
-use crate::kernel::bpf::Counters;
+use crate::kernel::netlink::Traffic;
 use crate::model::mac_text;
-use crate::ops::{FdbDetails, Paths, PortDetails};
+use crate::ops::{FdbDetails, Paths, PortTraffic};
 
 #[derive(Debug, Args)]
 pub(super) struct StatsArguments {
@@ -33,15 +33,16 @@ pub(super) struct FdbArguments {
 const STATS_COLUMNS: [(&str, &str); 8] = [
     ("ENDPOINT", "Endpoint"),
     ("NETWORK", "Network"),
-    ("FAST", "FastPackets"),
-    ("FAST BYTES", "FastBytes"),
-    ("SLOW", "SlowPackets"),
-    ("SLOW BYTES", "SlowBytes"),
+    ("TX FAST", "TxFast"),
+    ("TX SLOW", "TxSlow"),
+    ("RX FAST", "RxFast"),
+    ("RX SLOW", "RxSlow"),
     ("ANSWERED", "AnsweredPackets"),
     ("DROPPED", "Dropped"),
 ];
 
-/// What an endpoint sent, in packets and bytes, by road; and what was dropped of it.
+/// What an endpoint sent and received, in packets and bytes, by road; and what was dropped of what
+/// it sent. What is not known is null.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct StatsRow {
@@ -49,20 +50,32 @@ struct StatsRow {
     network: String,
     sandbox: String,
     port: String,
-    fast_packets: u64,
-    fast_bytes: u64,
-    slow_packets: u64,
-    slow_bytes: u64,
+    tx_fast_packets: u64,
+    tx_fast_bytes: u64,
+    tx_slow_packets: u64,
+    tx_slow_bytes: u64,
+    rx_packets: Option<u64>,
+    rx_bytes: Option<u64>,
+    rx_fast_packets: Option<u64>,
+    rx_fast_bytes: Option<u64>,
+    rx_slow_packets: Option<u64>,
+    rx_slow_bytes: Option<u64>,
     answered_packets: u64,
     answered_bytes: u64,
+    /// Packets and bytes, for people.
+    tx_fast: String,
+    tx_slow: String,
+    rx_fast: String,
+    rx_slow: String,
     /// Packets, and of which reasons, for people.
     dropped: String,
     drops: BTreeMap<&'static str, u64>,
 }
 
 impl StatsRow {
-    fn new(port: &PortDetails, counters: &Counters) -> Self {
-        let drops: BTreeMap<_, _> = counters.drops().collect();
+    fn new(traffic: &PortTraffic) -> Self {
+        let PortTraffic { port, sent, .. } = traffic;
+        let drops: BTreeMap<_, _> = sent.drops().collect();
         let total: u64 = drops.values().sum();
         let reasons = drops.iter().filter(|(_, count)| **count > 0);
         let reasons: Vec<String> = reasons
@@ -73,22 +86,63 @@ impl StatsRow {
         } else {
             format!("{total} ({})", reasons.join(", "))
         };
-        let (fast, slow, answered) = (counters.fast(), counters.slow(), counters.answered());
+        let (fast, slow, answered) = (sent.fast(), sent.slow(), sent.answered());
+        let rx = traffic.received.map(|received| received.total);
+        let roads = traffic.received.and_then(|received| received.roads);
+        let (rx_fast, rx_slow) = (roads.map(|(fast, _)| fast), roads.map(|(_, slow)| slow));
+        let packets = |traffic: Option<Traffic>| traffic.map(|traffic| traffic.packets);
+        let bytes = |traffic: Option<Traffic>| traffic.map(|traffic| traffic.bytes);
         Self {
             endpoint: port.endpoint.name.to_string(),
             network: port.network.name.to_string(),
             sandbox: port.sandbox.reference.to_string(),
             port: port.endpoint.host_leg().to_string(),
-            fast_packets: fast.0,
-            fast_bytes: fast.1,
-            slow_packets: slow.0,
-            slow_bytes: slow.1,
+            tx_fast_packets: fast.0,
+            tx_fast_bytes: fast.1,
+            tx_slow_packets: slow.0,
+            tx_slow_bytes: slow.1,
+            rx_packets: packets(rx),
+            rx_bytes: bytes(rx),
+            rx_fast_packets: packets(rx_fast),
+            rx_fast_bytes: bytes(rx_fast),
+            rx_slow_packets: packets(rx_slow),
+            rx_slow_bytes: bytes(rx_slow),
             answered_packets: answered.0,
             answered_bytes: answered.1,
+            tx_fast: cell(Some(fast)),
+            tx_slow: cell(Some(slow)),
+            rx_fast: cell(rx_fast.map(|fast| (fast.packets, fast.bytes))),
+            rx_slow: cell(rx_slow.map(|slow| (slow.packets, slow.bytes))),
             dropped,
             drops,
         }
     }
+}
+
+/// Packets and bytes in a column.
+fn cell(counted: Option<(u64, u64)>) -> String {
+    counted.map_or_else(
+        || "-".into(),
+        |(packets, bytes)| format!("{packets} / {}", size(bytes)),
+    )
+}
+
+/// Bytes as Docker shows them: powers of 1000, four digits.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if bytes < 1000 {
+        return format!("{bytes}B");
+    }
+    // As a number for people it needs no more than a double has.
+    #[expect(clippy::cast_precision_loss, reason = "three or four digits are shown")]
+    let mut number = bytes as f64 / 1000.0;
+    let mut unit = 0;
+    while number >= 999.95 && unit + 1 < UNITS.len() {
+        number /= 1000.0;
+        unit += 1;
+    }
+    let digits = if number < 10.0 { 2 } else { 1 };
+    format!("{number:.digits$}{}", UNITS[unit])
 }
 
 pub(super) fn stats(
@@ -98,10 +152,7 @@ pub(super) fn stats(
 ) -> Result<(), CliError> {
     let format = Format::parse(arguments.format.as_deref())?;
     let ports = open(paths)?.stats(&arguments.names)?;
-    let rows: Vec<StatsRow> = ports
-        .iter()
-        .map(|(port, counters)| StatsRow::new(port, counters))
-        .collect();
+    let rows: Vec<StatsRow> = ports.iter().map(StatsRow::new).collect();
     print_rows(out, &format, &STATS_COLUMNS, &rows)
 }
 
@@ -153,4 +204,25 @@ pub(super) fn fdb(
     let entries = open(paths)?.fdb(arguments.network.as_deref())?;
     let rows: Vec<FdbRow> = entries.into_iter().map(Into::into).collect();
     print_rows(out, &format, &FDB_COLUMNS, &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn bytes_are_shown_as_docker_does() {
+        for (bytes, shown) in [
+            (0, "0B"),
+            (999, "999B"),
+            (1000, "1.00kB"),
+            (12_345, "12.3kB"),
+            (999_949, "999.9kB"),
+            (999_950, "1.00MB"),
+            (5_018_459_331, "5.02GB"),
+            (u64::MAX, "18446.7PB"),
+        ] {
+            assert_eq!(size(bytes), shown);
+        }
+    }
 }

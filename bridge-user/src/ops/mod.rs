@@ -39,7 +39,7 @@ pub use error::{Error, chain};
 pub use explain::{ExplainSpec, Explanation, Outcome};
 pub use frame::Payload;
 pub use inspect::{NetworkDetails, NetworkSummary, SandboxEndpoint};
-pub use ports::{FdbDetails, PortDetails};
+pub use ports::{FdbDetails, PortDetails, PortTraffic, ReceivedTraffic};
 pub use purge::purge;
 pub use trace::{Trace, Traced};
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{Context, Error};
 use crate::kernel::bpf::{Counters, DataPlane};
-use crate::kernel::netlink;
-use crate::model::{Endpoint, Network, Sandbox};
+use crate::kernel::netlink::{self, Received, Traffic};
+use crate::model::{Datapath, Endpoint, Network, Sandbox};
 
 /// A port: an endpoint with what it joins.
 #[derive(Debug, Clone)]
@@ -16,6 +16,28 @@ pub struct PortDetails {
     pub network: Network,
     /// Its sandbox.
     pub sandbox: Sandbox,
+}
+
+/// What went through a port.
+#[derive(Debug, Clone)]
+pub struct PortTraffic {
+    /// The port.
+    pub port: PortDetails,
+    /// What the endpoint sent.
+    pub sent: Counters,
+    /// What it received; `None` where the pair is not there.
+    pub received: Option<ReceivedTraffic>,
+}
+
+/// What an endpoint received. Answers of the program are in the total and in neither road; there
+/// is one for each request that was counted as answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReceivedTraffic {
+    /// All of it.
+    pub total: Traffic,
+    /// By the fast path and by the bridge; `None` with the datapath xdp, for which the kernel counts
+    /// both the same.
+    pub roads: Option<(Traffic, Traffic)>,
 }
 
 /// An entry of the map `FDB`.
@@ -78,8 +100,8 @@ impl Context {
         Ok(if names.is_empty() { ports } else { chosen })
     }
 
-    /// What was counted at the ports that names stand for.
-    pub fn stats(&self, names: &[String]) -> Result<Vec<(PortDetails, Counters)>, Error> {
+    /// What went through the ports that names stand for.
+    pub fn stats(&mut self, names: &[String]) -> Result<Vec<PortTraffic>, Error> {
         let ports = self.ports_called(names)?;
         let Some(data_plane) = DataPlane::open(self.owner)? else {
             return Ok(Vec::new());
@@ -87,8 +109,16 @@ impl Context {
         ports
             .into_iter()
             .map(|port| {
-                let counters = data_plane.counters(port.endpoint.slot)?;
-                Ok((port, counters))
+                let sent = data_plane.counters(port.endpoint.slot)?;
+                let received = match port.endpoint.ifindex {
+                    Some(index) => netlink::received(&mut self.netlink, index)?,
+                    None => None,
+                };
+                Ok(PortTraffic {
+                    received: received.map(|received| by_road(&received, &port, &sent)),
+                    port,
+                    sent,
+                })
             })
             .collect()
     }
@@ -127,5 +157,19 @@ impl Context {
                     .cloned(),
             })
             .collect())
+    }
+}
+
+/// What the host leg did not send came past it; what it sent came by the bridge, or is an answer.
+fn by_road(received: &Received, port: &PortDetails, sent: &Counters) -> ReceivedTraffic {
+    let (packets, bytes) = sent.answered();
+    let answers = Traffic { packets, bytes };
+    let told_apart = port.network.datapath != Datapath::Xdp;
+    ReceivedTraffic {
+        total: received.total,
+        roads: told_apart.then(|| {
+            let fast = received.total.without(received.by_host_leg);
+            (fast, received.by_host_leg.without(answers))
+        }),
     }
 }

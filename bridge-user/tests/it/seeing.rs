@@ -42,10 +42,10 @@ fn stats_are_what_the_map_has() {
         ("a".into(), "n".into())
     );
     for (field, value) in [
-        ("FastPackets", counted.fast_packets),
-        ("FastBytes", counted.fast_bytes),
-        ("SlowPackets", counted.slow_packets),
-        ("SlowBytes", counted.slow_bytes),
+        ("TxFastPackets", counted.fast_packets),
+        ("TxFastBytes", counted.fast_bytes),
+        ("TxSlowPackets", counted.slow_packets),
+        ("TxSlowBytes", counted.slow_bytes),
         ("AnsweredPackets", counted.answered_packets),
         ("AnsweredBytes", counted.answered_bytes),
     ] {
@@ -54,7 +54,7 @@ fn stats_are_what_the_map_has() {
     let spoofed = counted.drops[3];
     assert!(spoofed > 0 && number(&row["Drops"]["spoofed_mac"]) == spoofed);
     let table = host.bridge_user("stats").ok();
-    assert!(table.starts_with("ENDPOINT   NETWORK   FAST"), "{table}");
+    assert!(table.starts_with("ENDPOINT   NETWORK   TX FAST"), "{table}");
     assert!(
         table.contains(&format!("(spoofed_mac {spoofed})")),
         "{table}"
@@ -66,6 +66,100 @@ fn stats_are_what_the_map_has() {
             .count(),
         2
     );
+}
+
+/// What `stats` says of an endpoint.
+fn stats_of(host: &Host, endpoint: &Endpoint) -> Value {
+    let words = format!("stats --format json {}", endpoint.sandbox);
+    lines(&host.bridge_user(&words).ok()).remove(0)
+}
+
+/// Packets and bytes that a container leg received, as its own namespace has them.
+fn received(host: &Host, endpoint: &Endpoint) -> (u64, u64) {
+    let Endpoint {
+        sandbox, interface, ..
+    } = endpoint;
+    let link = host.call(&format!("ip -n {sandbox} -s -j link show {interface}"));
+    let received = &link.json()[0]["stats64"]["rx"];
+    (number(&received["packets"]), number(&received["bytes"]))
+}
+
+/// Ten pings and a transfer, then silence; gives what `stats` says of both ends before and after
+/// the pings, and in the end.
+fn traffic_of(host: &Host, a: &Endpoint, b: &Endpoint) -> [[Value; 2]; 3] {
+    let both = || [a, b].map(|end| stats_of(host, end));
+    // Once before, so that nobody has to be asked for.
+    host.assert_pings("a", &b.ipv4);
+    let before = both();
+    host.exec("a", "ping -n -q -c 10 -i 0.01").arg(&b.ipv4).ok();
+    let pinged = both();
+    host.transfer(a, b, &b.ipv4, 1);
+    for end in [a, b] {
+        host.call(&format!("ip -n {} link set eth0 down", end.sandbox))
+            .ok();
+    }
+    let rows = [before, pinged, both()];
+    for (end, row) in [a, b].into_iter().zip(&rows[2]) {
+        let told = (number(&row["RxPackets"]), number(&row["RxBytes"]));
+        assert_eq!(told, received(host, end), "{row}");
+    }
+    rows
+}
+
+#[test]
+fn stats_tell_the_road_of_what_was_received() {
+    let host = Host::new();
+    let (a, b) = pair(&host);
+    let [before, pinged, end] = traffic_of(&host, &a, &b);
+    for side in [0, 1] {
+        let grown = number(&pinged[side]["RxFastPackets"]) - number(&before[side]["RxFastPackets"]);
+        assert_eq!(grown, 10, "{}", pinged[side]);
+        // A frame of several segments is one where it is received, and of the same bytes.
+        let (sent, got) = (&end[1 - side], &end[side]);
+        assert_eq!(sent["TxFastBytes"], got["RxFastBytes"], "{sent} {got}");
+        assert!(number(&got["RxFastPackets"]) > 100, "{got}");
+        let rest = number(&got["RxPackets"])
+            - number(&got["RxFastPackets"])
+            - number(&got["RxSlowPackets"]);
+        assert_eq!(rest, number(&got["AnsweredPackets"]), "{got}");
+        assert!(rest > 0, "somebody was asked for: {got}");
+    }
+}
+
+#[test]
+fn stats_tell_that_the_bridge_delivered() {
+    let host = Host::new();
+    host.create("--datapath off n");
+    let (a, b) = (host.join("n", "a"), host.join("n", "b"));
+    let [before, pinged, end] = traffic_of(&host, &a, &b);
+    for side in [0, 1] {
+        let slow = |row: &Value| number(&row["RxSlowPackets"]);
+        assert!(slow(&pinged[side]) >= slow(&before[side]) + 10);
+        assert_eq!(number(&end[side]["RxFastPackets"]), 0);
+        let all = slow(&end[side]) + number(&end[side]["AnsweredPackets"]);
+        assert_eq!(all, number(&end[side]["RxPackets"]));
+    }
+}
+
+#[test]
+fn stats_of_xdp_ports_have_the_total_of_what_was_received() {
+    let host = Host::new();
+    host.create("--datapath xdp n");
+    let (a, b) = (host.join("n", "a"), host.join("n", "b"));
+    let [_, _, end] = traffic_of(&host, &a, &b);
+    for row in &end {
+        assert!(number(&row["RxPackets"]) > 100, "{row}");
+        for road in [
+            "RxFastPackets",
+            "RxFastBytes",
+            "RxSlowPackets",
+            "RxSlowBytes",
+        ] {
+            assert!(row[road].is_null(), "{row}");
+        }
+    }
+    let table = host.bridge_user("stats").ok();
+    assert!(table.contains("   -         -         "), "{table}");
 }
 
 #[test]

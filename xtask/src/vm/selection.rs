@@ -17,6 +17,7 @@ const CHOSEN: &[&str] = &[
     "privileges::a_kernel_without_veth_is_named",
     "program::",
     "repair::a_deleted_interface_comes_back",
+    "seeing::stats_tell_the_road_of_what_was_received",
     "upgrade::another_build_puts_its_program_in_place",
     "vlan::",
     "xdp::every_row_comes_out_of_the_program_as_it_says",

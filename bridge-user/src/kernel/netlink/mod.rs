@@ -8,6 +8,7 @@ mod bridge;
 mod filter;
 mod link;
 mod route;
+mod traffic;
 mod veth;
 
 use std::io;
@@ -31,6 +32,7 @@ pub use link::{
     set_up,
 };
 pub use route::{Route, default_route, ensure_default_route, routes};
+pub use traffic::{Received, Traffic, received};
 pub use veth::{VethSpec, create_veth};
 
 use super::netns::{NetNs, NetNsError};
