@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::host::{Endpoint, Host, text, wait_until};
+use crate::host::{Endpoint, Host, text};
 
 /// A network with endpoints in `a` and `b`.
 fn pair(host: &Host, datapath: &str) -> (Endpoint, Endpoint) {
@@ -13,12 +13,7 @@ fn pair(host: &Host, datapath: &str) -> (Endpoint, Endpoint) {
 
 /// What a trace printed of the log while `work` was done.
 fn logged(host: &Host, work: impl FnOnce()) -> Vec<String> {
-    let trace = host.bridge_user("trace --format json").spawn();
-    wait_until("the program is asked for events", || {
-        let dump = host.dump("TRACE");
-        dump.iter()
-            .any(|entry| entry["formatted"]["value"]["until_ns"] != 0)
-    });
+    let trace = host.trace("");
     work();
     let told = trace.stop();
     let lines = told.lines().map(|line| {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::host::{Endpoint, Host, number, text, wait_until};
+use crate::host::{Endpoint, Host, number, text};
 
 fn pair(host: &Host) -> (Endpoint, Endpoint) {
     host.create("--ipv6 n");
@@ -245,10 +245,7 @@ fn explain_says_what_becomes_of_real_frames() {
 fn trace_tells_of_drops_and_misses() {
     let host = Host::new();
     let (a, _) = pair(&host);
-    let trace = host.bridge_user("trace --format json --drops a").spawn();
-    wait_until("the program is asked for events", || {
-        host.dump("TRACE").iter().any(|entry| !is_zero(entry))
-    });
+    let trace = host.trace("--drops a");
     let second = host.bridge_user("trace");
     second.fails_with(1, &["another trace is running"]);
     spoof(&host);
@@ -271,15 +268,7 @@ fn trace_tells_of_drops_and_misses() {
             "{event}"
         );
     }
-    assert!(
-        host.dump("TRACE").iter().all(is_zero),
-        "nobody pays any more"
-    );
-}
-
-/// Whether the program is asked for no events.
-fn is_zero(entry: &Value) -> bool {
-    number(&entry["formatted"]["value"]["until_ns"]) == 0
+    assert!(!host.is_traced(), "nobody pays any more");
 }
 
 #[test]

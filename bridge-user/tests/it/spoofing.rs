@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use bridge_common::DropReason;
 use bridge_ebpf::testing::{dhcp, ipv4, ipv6, neighbour, raw};
+use serde_json::Value;
 
-use crate::host::{Endpoint, Host, Wire, array, text, wait_until};
+use crate::host::{Endpoint, Host, Wire, array, number, text, wait_until};
 
 /// Types of frames for experiments (IEEE 802-2014, 9.2.4): attacks, and the end of them.
 const EXPERIMENT: u16 = 0x88b5;
@@ -286,6 +287,26 @@ fn arp_reply(mac: [u8; 6], claimed: [u8; 4], target: [u8; 4]) -> Vec<u8> {
     .concat()
 }
 
+/// A trace told of each attack, and of nothing else: whose it was, what for, and of which length.
+fn assert_traced(stage: &Stage, attacks: &[Attack], told: &str) {
+    let ifindex = stage.host.ifindex(&stage.attacker.host_leg);
+    let mut events: Vec<(String, u64)> = Vec::new();
+    for line in told.lines() {
+        let event: Value = serde_json::from_str(line).expect("a line is an object");
+        let whose = ["Endpoint", "Network", "Road"].map(|key| text(&event[key]));
+        assert_eq!(whose, ["attacker", "n", "dropped"], "{event}");
+        assert_eq!(number(&event["Ifindex"]), u64::from(ifindex), "{event}");
+        events.push((text(&event["Reason"]), number(&event["Length"])));
+    }
+    let wanted = attacks
+        .iter()
+        .map(|attack| (attack.reason.name().to_owned(), attack.frame.len() as u64));
+    let mut wanted: Vec<_> = wanted.collect();
+    events.sort();
+    wanted.sort();
+    assert_eq!(events, wanted, "{told}");
+}
+
 /// All attacks go through: the test of the tests.
 fn assert_goes_through(stage: &Stage) {
     let attacks = stage.attacks();
@@ -313,7 +334,7 @@ fn assert_goes_through(stage: &Stage) {
 
 #[test]
 fn secured_ports_let_no_attack_through_and_count_each() {
-    for datapath in ["tc", "off"] {
+    for datapath in ["tc", "off", "xdp"] {
         let stage = Stage::new(&format!("--datapath {datapath}"), "");
         let attacks = stage.attacks();
         let leg = &stage.attacker.host_leg;
@@ -321,7 +342,9 @@ fn secured_ports_let_no_attack_through_and_count_each() {
             .host
             .addresses(Some("victim"), &stage.victim.interface);
         let (routers, before) = (stage.routers(), stage.host.stats(leg).drops);
+        let trace = stage.host.trace("--drops");
         let seen = stage.attack(&attacks);
+        assert_traced(&stage, &attacks, &trace.stop());
         for attack in &attacks {
             assert!(!seen.contains(&attack.frame), "{} arrived", attack.name);
         }

@@ -4,8 +4,9 @@ use bridge_common::{FdbEntry, FdbKey, Meta, PortEntry, PortStats};
 use bytemuck::{AnyBitPattern, bytes_of, pod_read_unaligned};
 use serde_json::Value;
 
-use super::kernel::array;
-use super::{Host, PINS};
+use super::call::Running;
+use super::kernel::{array, number};
+use super::{Host, PINS, wait_until};
 
 impl Host {
     /// Entries of the map `FDB`; none before it exists.
@@ -34,6 +35,21 @@ impl Host {
                 .json(),
         )
         .to_vec()
+    }
+
+    /// Whether the program is asked for events.
+    pub(crate) fn is_traced(&self) -> bool {
+        let is_asked = |entry: &Value| number(&entry["formatted"]["value"]["until_ns"]) != 0;
+        self.dump("TRACE").iter().any(is_asked)
+    }
+
+    /// Begins a trace in JSON with these words, and waits until the program is asked for events.
+    #[track_caller]
+    pub(crate) fn trace(&self, words: &str) -> Running {
+        let trace = self.bridge_user(&format!("trace --format json {words}"));
+        let trace = trace.spawn();
+        wait_until("the program is asked for events", || self.is_traced());
+        trace
     }
 
     /// Changes the one value of the map `META`, as another version would have written it.
