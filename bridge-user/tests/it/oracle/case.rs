@@ -42,6 +42,13 @@ impl Case {
         }
     }
 
+    /// As it is, but for an endpoint that is not there at first.
+    pub(super) fn without(&self, endpoint: usize) -> Self {
+        let mut fewer = self.clone();
+        fewer.topology.endpoints[endpoint].sandbox = None;
+        fewer
+    }
+
     /// As it is, with other steps.
     pub(super) fn with(&self, steps: &[Step]) -> Self {
         Self {
@@ -92,8 +99,10 @@ impl fmt::Display for Case {
             writeln!(f, "  net create {words}    (bridge's MAC {})", hex(&mac))?;
         }
         for (number, endpoint) in topology.endpoints.iter().enumerate() {
-            let words = topology.connect_words(number, endpoint.sandbox);
-            writeln!(f, "  {number}: net connect {words}")?;
+            if let Some(sandbox) = endpoint.sandbox {
+                let words = topology.connect_words(number, sandbox);
+                writeln!(f, "  {number}: net connect {words}")?;
+            }
         }
         for step in &self.steps {
             match step {

@@ -10,14 +10,24 @@ use super::topology::Topology;
 use crate::fuzz::hex;
 use crate::host::Arrival;
 
+/// Frames of a kind that are told.
+const TOLD: usize = 3;
+
 /// What may not be: a burst of which something else came on one host than on the other.
 #[derive(Debug)]
 pub(super) struct Difference {
     /// Number of the last step before it was seen.
     pub(super) last: usize,
     /// Whether it is in what arrived, and not only in what was counted.
-    pub(super) arrived: bool,
+    arrived: bool,
     what: String,
+}
+
+impl Difference {
+    /// Whether another one is of the same kind.
+    pub(super) fn is_like(&self, other: Option<&Self>) -> bool {
+        other.is_some_and(|other| other.arrived == self.arrived)
+    }
 }
 
 impl fmt::Display for Difference {
@@ -87,14 +97,14 @@ fn arrived(fast: &Burst, off: &Burst, topology: &Topology, rules: Rules) -> Opti
             what.push_str(" the same arrived in another order, or not as often");
         }
         for (word, arrivals) in [("more", more), ("less", less)] {
-            for Arrival {
-                frame,
-                tagged,
-                kind,
-            } in arrivals
-            {
-                let tag = if *tagged { ", tagged" } else { "" };
-                let _ = write!(what, "\n  {word}: {} (kind {kind}{tag})", hex(frame));
+            for arrival in arrivals.iter().take(TOLD) {
+                let tag = if arrival.tagged { ", tagged" } else { "" };
+                let (frame, kind) = (hex(&arrival.frame), arrival.kind);
+                let _ = write!(what, "\n  {word}: {frame} (kind {kind}{tag})");
+            }
+            let others = arrivals.len().saturating_sub(TOLD);
+            if others > 0 {
+                let _ = write!(what, "\n  {word}: {others} others");
             }
         }
         Some(what)

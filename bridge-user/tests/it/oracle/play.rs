@@ -91,12 +91,7 @@ fn burst(stage: &Stage, from: usize, frames: &[&[u8]], number: usize, patience: 
         from,
         last: 0,
         arrived,
-        counted: Counted {
-            fast: after.fast - before.fast,
-            slow: after.slow - before.slow,
-            answered: after.answered - before.answered,
-            drops: after.drops - before.drops,
-        },
+        counted: after - before,
         unseen: frames.iter().map(|frame| u64::from(is_unseen(frame))).sum(),
         ended,
     }

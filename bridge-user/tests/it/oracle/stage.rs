@@ -5,6 +5,8 @@
 //! nothing of their own: sandboxes and bridges lose their addresses, IPv6 and ARP (the program knows
 //! them all the same), nothing is routed, and what depends on time, multicast snooping, is off.
 
+use std::ops::{Add, Sub};
+
 use aya::maps::{HashMap, MapData, PerCpuArray};
 use bridge_common::{FdbEntry, FdbKey, PortEntry, PortStats};
 use nix::net::if_::if_nametoindex;
@@ -41,6 +43,32 @@ pub(super) struct Counted {
     pub(super) slow: u64,
     pub(super) answered: u64,
     pub(super) drops: u64,
+}
+
+impl Add for Counted {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            fast: self.fast + other.fast,
+            slow: self.slow + other.slow,
+            answered: self.answered + other.answered,
+            drops: self.drops + other.drops,
+        }
+    }
+}
+
+impl Sub for Counted {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self {
+            fast: self.fast - other.fast,
+            slow: self.slow - other.slow,
+            answered: self.answered - other.answered,
+            drops: self.drops - other.drops,
+        }
+    }
 }
 
 impl Stage {
@@ -90,13 +118,14 @@ impl Stage {
     /// Makes every endpoint be where it was at first.
     pub(super) fn reset(&mut self) {
         for endpoint in 0..self.endpoints.len() {
-            let first = self.topology.endpoints[endpoint].sandbox;
-            if self.sandbox_of(endpoint).is_some_and(|s| s != first) {
+            if self.sandbox_of(endpoint) != self.topology.endpoints[endpoint].sandbox {
                 self.disconnect(endpoint);
             }
         }
         for endpoint in 0..self.endpoints.len() {
-            self.connect(endpoint, self.topology.endpoints[endpoint].sandbox);
+            if let Some(first) = self.topology.endpoints[endpoint].sandbox {
+                self.connect(endpoint, first);
+            }
         }
         self.arrived();
     }
@@ -191,12 +220,13 @@ impl Stage {
             .counters
             .get(&slot, 0)
             .expect("every slot has counters");
-        stats.iter().fold(Counted::default(), |sum, cpu| Counted {
-            fast: sum.fast + cpu.fast_packets,
-            slow: sum.slow + cpu.slow_packets,
-            answered: sum.answered + cpu.answered_packets,
-            drops: sum.drops + cpu.drops.iter().sum::<u64>(),
-        })
+        let counted = stats.iter().map(|cpu| Counted {
+            fast: cpu.fast_packets,
+            slow: cpu.slow_packets,
+            answered: cpu.answered_packets,
+            drops: cpu.drops.iter().sum(),
+        });
+        counted.fold(Counted::default(), Add::add)
     }
 }
 

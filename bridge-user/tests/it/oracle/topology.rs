@@ -22,11 +22,11 @@ pub(super) struct Network {
     pub(super) ipv6: bool,
 }
 
-/// An endpoint: its network, the sandbox that it is in at first, and its addresses.
+/// An endpoint: its network, the sandbox that it is in at first, if it is, and its addresses.
 #[derive(Debug, Clone)]
 pub(super) struct Endpoint {
     pub(super) network: usize,
-    pub(super) sandbox: usize,
+    pub(super) sandbox: Option<usize>,
     pub(super) mac: [u8; 6],
     pub(super) trusted: bool,
     host: u8,
@@ -58,7 +58,7 @@ impl Topology {
                 let mac = mac(random, slot, network, &endpoints);
                 endpoints.push(Endpoint {
                     network,
-                    sandbox: (first + member) % SANDBOXES,
+                    sandbox: Some((first + member) % SANDBOXES),
                     mac,
                     trusted: random.below(4) == 0,
                     host: 10 + slot,
@@ -79,7 +79,7 @@ impl Topology {
         };
         let endpoints = (1..=3).map(|slot| Endpoint {
             network: 0,
-            sandbox: usize::from(slot),
+            sandbox: Some(usize::from(slot)),
             mac: mac(slot),
             trusted: false,
             host: 10 + slot,
@@ -98,6 +98,11 @@ impl Topology {
     /// Whether nothing is asked of an endpoint's source addresses.
     pub(super) fn may_spoof(&self, endpoint: &Endpoint) -> bool {
         endpoint.trusted || !self.networks[endpoint.network].port_security
+    }
+
+    /// How many networks and endpoints there are.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.networks.len(), self.endpoints.len())
     }
 
     /// Endpoints of a network, by their numbers.
