@@ -18,15 +18,23 @@ const TOLD: usize = 3;
 pub(super) struct Difference {
     /// Number of the last step before it was seen.
     pub(super) last: usize,
-    /// Whether it is in what arrived, and not only in what was counted.
-    arrived: bool,
+    kind: Kind,
     what: String,
+}
+
+/// What a difference is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Arrived,
+    Counted,
+    /// The host with the datapath off lost an end: nothing can be said.
+    Unended,
 }
 
 impl Difference {
     /// Whether another one is of the same kind.
     pub(super) fn is_like(&self, other: Option<&Self>) -> bool {
-        other.is_some_and(|other| other.arrived == self.arrived)
+        other.is_some_and(|other| other.kind == self.kind)
     }
 }
 
@@ -66,17 +74,22 @@ pub(super) fn compare(
     assert_eq!(fast.len(), off.len(), "both hosts have the same endpoints");
     fast.iter().zip(off).find_map(|(fast, off)| {
         let from = fast.from;
-        assert!(off.ended, "an end of {from} is lost with the datapath off");
-        let arrived = arrived(fast, off, topology, rules);
+        let (kind, what) = part(fast, off, topology, rules)?;
         Some(Difference {
             last: fast.last,
-            arrived: arrived.is_some(),
-            what: format!(
-                "endpoint {from} sent, {}",
-                arrived.or_else(|| counted(fast, off, rules))?
-            ),
+            kind,
+            what: format!("endpoint {from} sent, {what}"),
         })
     })
+}
+
+/// What parts two bursts.
+fn part(fast: &Burst, off: &Burst, topology: &Topology, rules: Rules) -> Option<(Kind, String)> {
+    if !off.ended {
+        return Some((Kind::Unended, "with the datapath off it has no end".into()));
+    }
+    let arrived = arrived(fast, off, topology, rules).map(|what| (Kind::Arrived, what));
+    arrived.or_else(|| Some((Kind::Counted, counted(fast, off, rules)?)))
 }
 
 /// Where other frames arrived.
