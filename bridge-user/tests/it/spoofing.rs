@@ -8,7 +8,7 @@ use bridge_common::DropReason;
 use bridge_ebpf::testing::{dhcp, ipv4, ipv6, neighbour, raw};
 use serde_json::Value;
 
-use crate::host::{Endpoint, Host, Wire, array, number, text, wait_until};
+use crate::host::{Endpoint, Host, Wire, array, mac, number, text, wait_until};
 
 /// Types of frames for experiments (IEEE 802-2014, 9.2.4): attacks, and the end of them.
 const EXPERIMENT: u16 = 0x88b5;
@@ -47,12 +47,6 @@ struct Target {
     device: String,
     address: String,
     mac: String,
-}
-
-fn mac(text: &str) -> [u8; 6] {
-    let bytes = text.split(':').map(|byte| u8::from_str_radix(byte, 16));
-    let bytes: Vec<u8> = bytes.collect::<Result<_, _>>().expect("hexadecimal");
-    bytes.try_into().expect("a MAC address is six bytes")
 }
 
 fn ip4(text: &str) -> [u8; 4] {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::{IpAddr, UdpSocket};
+use std::thread;
 use std::time::Duration;
 
 use aya::TestRunOptions;
@@ -10,11 +11,11 @@ use aya::programs::{TestRun as _, Xdp};
 use aya_obj::programs::XdpAttachType;
 use bridge_common::{DropReason, NO_SLOT};
 use bridge_ebpf::Verdict;
-use bridge_ebpf::testing::{Row, World, rows};
+use bridge_ebpf::testing::{Row, World, raw, rows};
 use nix::sched::{CloneFlags, setns};
 use serde_json::Value;
 
-use crate::host::{Endpoint, Host, PINS, text};
+use crate::host::{Endpoint, Host, PINS, mac, text, wait_until};
 use crate::program::{host_of_rows, left};
 
 /// Return codes of XDP programs (`enum xdp_action`, `include/uapi/linux/bpf.h`, v6.18).
@@ -177,6 +178,65 @@ fn what_is_refused_is_refused_before_the_bridge() {
     let before = host.stats(&a.host_leg).drops[reason];
     assert!(!host.ping_quickly("a", &b.ipv4));
     assert!(host.stats(&a.host_leg).drops[reason] > before);
+}
+
+/// Type of frames for experiments (IEEE 802-2014, 9.2.4).
+const EXPERIMENT: u16 = 0x88b5;
+
+#[test]
+fn the_storm_limit_is_kept_behind_xdp_and_counts_once() {
+    for datapath in ["xdp", "tc"] {
+        let host = Host::new();
+        // Without IPv6, whose kernel would send multicast of its own.
+        let limit = "-o bridge-user.storm_pps=100";
+        host.create(&format!("--datapath {datapath} {limit} n"));
+        let [a, b] = ["a", "b"].map(|name| host.join("n", name));
+        let (wire, seen) = (host.wire(&a), host.wire(&b));
+        let frame = raw([0xff; 6], mac(&a.mac), EXPERIMENT, b"storm");
+        let before = host.stats(&a.host_leg);
+        seen.arrived();
+        let sent = 1000;
+        for burst in 0..sent / 50 {
+            (0..50).for_each(|_| wire.send(&frame));
+            // A veth ring has 256 places (`VETH_RING_SIZE`, drivers/net/veth.c, v6.18).
+            thread::sleep(Duration::from_millis(1 + burst % 2));
+        }
+        let mut after = host.stats(&a.host_leg);
+        wait_until("every frame is counted", || {
+            after = host.stats(&a.host_leg);
+            let dropped = after.drops[DropReason::Storm as usize];
+            after.slow_packets - before.slow_packets + dropped >= sent
+        });
+        let arrivals = seen.arrived();
+        let arrivals = arrivals.iter().filter(|arrival| arrival.frame == frame);
+        let arrived = arrivals.count() as u64;
+        let mut wanted = before;
+        wanted.slow_packets += arrived;
+        wanted.slow_bytes += arrived * frame.len() as u64;
+        wanted.drops[DropReason::Storm as usize] += sent - arrived;
+        assert_eq!(after, wanted, "{datapath}: {arrived} of {sent} arrived");
+        assert!(
+            (50..500).contains(&arrived),
+            "{datapath}: {arrived} arrived"
+        );
+    }
+}
+
+#[test]
+fn the_xdp_program_passes_broadcast_on_and_neither_limits_nor_counts_it() {
+    let host = Host::new();
+    let (a, _) = pair(&host, "");
+    let ifindex = host.ifindex(&a.host_leg);
+    host.call("ip -n a link set eth0 down").ok();
+    let frame = raw([0xff; 6], mac(&a.mac), EXPERIMENT, b"storm");
+    let before = host.stats(&a.host_leg);
+    host.inside(|| {
+        let program = open();
+        for _ in 0..3000 {
+            assert_eq!(run(&program, ifindex, &frame).0, PASS);
+        }
+    });
+    assert_eq!(host.stats(&a.host_leg), before);
 }
 
 #[test]

@@ -22,7 +22,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 pub(crate) use call::{Call, Ran};
 pub(crate) use kernel::{Address, array, number, text};
 pub(crate) use networks::Endpoint;
-pub(crate) use wire::{Arrival, Tap, Wire};
+pub(crate) use wire::{Arrival, Tap, Wire, mac};
 
 /// The binary under test, by its path on every host.
 const BINARY: &str = "/run/bridge-user";

@@ -191,3 +191,11 @@ fn receive(socket: &OwnedFd) -> Option<(Vec<u8>, LinkAddr)> {
     let from = from.expect("packet sockets tell the link");
     Some((buffer[..length].to_vec(), from))
 }
+
+/// The bytes of a MAC address, in wire order.
+#[track_caller]
+pub(crate) fn mac(text: &str) -> [u8; 6] {
+    let bytes = text.split(':').map(|byte| u8::from_str_radix(byte, 16));
+    let bytes: Vec<u8> = bytes.collect::<Result<_, _>>().expect("hexadecimal");
+    bytes.try_into().expect("a MAC address is six bytes")
+}
