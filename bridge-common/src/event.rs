@@ -77,11 +77,9 @@ pub struct TraceState {
     /// Events are wanted until then (`CLOCK_MONOTONIC`): whoever reads them renews it, so that
     /// nobody pays for a reader that died.
     pub until_ns: u64,
-    /// Events that found the ring buffer full.
-    pub lost: u64,
 }
 
 crate::map_type!(Bucket, 16);
 crate::map_type!(DecisionRecord, 16);
 crate::map_type!(Event, 96);
-crate::map_type!(TraceState, 16);
+crate::map_type!(TraceState, 8);

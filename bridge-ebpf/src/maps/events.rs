@@ -1,7 +1,7 @@
-//! `EVENTS`, `TRACE` and `DECISION`: what the program tells of single frames.
+//! `EVENTS`, `LOST`, `TRACE` and `DECISION`: what the program tells of single frames.
 
 use aya_ebpf::{
-    btf_maps::{Array, RingBuf},
+    btf_maps::{Array, PerCpuArray, RingBuf},
     macros::btf_map,
 };
 use bridge_common::{DecisionRecord, EVENTS_BYTES, Event, TraceState};
@@ -11,6 +11,11 @@ use super::buckets::now_ns;
 #[btf_map]
 static EVENTS: RingBuf<Event, { EVENTS_BYTES as usize }> = RingBuf::new();
 
+/// Events that found the ring buffer full, per CPU. Written by the program only.
+#[btf_map]
+static LOST: PerCpuArray<u64, 1> = PerCpuArray::new();
+
+/// Written by bridge-user only.
 #[btf_map]
 static TRACE: Array<TraceState, 1> = Array::new();
 
@@ -29,17 +34,15 @@ pub(crate) fn leave(record: DecisionRecord) {
 /// Tells of a frame, if somebody wants to know: `fill` copies its first bytes and says how many.
 #[inline(always)]
 pub(crate) fn tell(record: DecisionRecord, length: u32, fill: impl FnOnce(&mut Event)) {
-    let Some(state) = TRACE.get_ptr_mut(0) else {
+    let Some(state) = TRACE.get(0) else {
         return;
     };
-    // SAFETY: the kernel returned a valid value; both fields are eight aligned bytes.
-    let state = unsafe { &mut *state };
     let time_ns = now_ns();
     if state.until_ns < time_ns {
         return;
     }
     let Some(mut entry) = EVENTS.reserve(0) else {
-        state.lost = state.lost.wrapping_add(1);
+        lose();
         return;
     };
     // SAFETY: the kernel returned memory for an event, and zeroes are one.
@@ -52,4 +55,12 @@ pub(crate) fn tell(record: DecisionRecord, length: u32, fill: impl FnOnce(&mut E
     event.length = length;
     fill(event);
     entry.submit(0);
+}
+
+#[inline(always)]
+fn lose() {
+    if let Some(lost) = LOST.get_ptr_mut(0) {
+        // SAFETY: as in `stats::update`: this CPU's copy has no other writer meanwhile.
+        unsafe { *lost = (*lost).wrapping_add(1) };
+    }
 }

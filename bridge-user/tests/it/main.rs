@@ -28,6 +28,7 @@ mod sandboxes;
 mod seeing;
 mod spoofing;
 mod system;
+mod trace;
 mod upgrade;
 mod vlan;
 mod xdp;

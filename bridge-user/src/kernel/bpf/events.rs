@@ -4,7 +4,7 @@ use std::iter;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use aya::maps::{Array, MapData, RingBuf};
+use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
 use bridge_common::{DecisionRecord, EVENT_BYTES, Event, TraceState};
 use nix::time::ClockId;
 
@@ -16,6 +16,7 @@ use super::{BpfError, failed, pins};
 pub struct Events {
     ring: RingBuf<MapData>,
     state: Array<MapData, TraceState>,
+    lost: PerCpuArray<MapData, u64>,
     log: ProgramLog,
 }
 
@@ -42,6 +43,7 @@ impl Events {
         let mut events = Self {
             ring: pins::map("EVENTS")?,
             state: pins::map("TRACE")?,
+            lost: pins::map("LOST")?,
             log: ProgramLog::open()?,
         };
         while events.ring.next().is_some() {}
@@ -59,8 +61,6 @@ impl Events {
         };
         let state = TraceState {
             until_ns: u64::try_from(until.as_nanos()).unwrap_or(u64::MAX),
-            // Events that are lost in this very moment are not counted.
-            lost: self.lost()?,
         };
         let set = self.state.set(0, state, 0);
         set.map_err(failed("write", "map TRACE"))
@@ -68,8 +68,9 @@ impl Events {
 
     /// Events that found the ring buffer full, since it was made.
     pub fn lost(&self) -> Result<u64, BpfError> {
-        let state = self.state.get(&0, 0);
-        Ok(state.map_err(failed("read", "map TRACE"))?.lost)
+        let per_cpu = self.lost.get(&0, 0);
+        let per_cpu = per_cpu.map_err(failed("read", "map LOST"))?;
+        Ok(per_cpu.iter().sum())
     }
 
     /// The next event, if there is one; such as this program does not know are passed over.

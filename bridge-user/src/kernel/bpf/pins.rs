@@ -35,7 +35,7 @@ const XDP_PROGRAM: &str = "port_ingress_xdp";
 /// End of the name of a link's pin, for the XDP program.
 const XDP_LINK: &str = "-xdp";
 /// `META` is not among them: it is pinned when they all are.
-const MAPS: [&str; 10] = [
+const MAPS: [&str; 11] = [
     "PORTS",
     "ENDPOINTS",
     "FDB",
@@ -44,6 +44,7 @@ const MAPS: [&str; 10] = [
     "BUCKETS",
     "STATS",
     "EVENTS",
+    "LOST",
     "TRACE",
     "DECISION",
 ];

@@ -199,10 +199,16 @@ impl std::fmt::Display for Ran {
 }
 
 impl Running {
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let child = self.0.as_ref().expect("it is taken only in the end");
+        send(child, signal);
+    }
+
     /// Ends it politely and gives what it printed.
     pub(crate) fn stop(mut self) -> String {
         let child = self.0.take().expect("it is taken only here and in drop");
-        terminate(&child);
+        send(&child, Signal::SIGTERM);
         self::wait(child)
     }
 
@@ -217,9 +223,9 @@ fn wait(child: Child) -> String {
     String::from_utf8_lossy(&output.stdout).into()
 }
 
-fn terminate(child: &Child) {
+fn send(child: &Child, signal: Signal) {
     let pid = i32::try_from(child.id()).expect("process ids are positive i32");
-    let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+    let _ = kill(Pid::from_raw(pid), signal);
 }
 
 impl Drop for Running {
