@@ -97,9 +97,14 @@ fn ipv6<F: Frame>(frame: &F, at: usize, endpoint: &EndpointEntry) -> Result<(), 
             }
             return icmpv6(frame, at, endpoint);
         }
-        Upper::Layer(PROTO_UDP, at) => {
-            let from = frame.far(at).ok_or(DropReason::Malformed)?;
-            if u16::from_be_bytes(from) == DHCPV6_SERVER {
+        Upper::Layer(PROTO_UDP, upper) => {
+            let near = (upper == at + 40).then(|| frame.u16(at + 40)).flatten();
+            // Behind extension headers, or where a raw sender put less into the linear part.
+            let from = match near {
+                Some(from) => Some(u16::from_be(from)),
+                None => frame.far(upper).map(u16::from_be_bytes),
+            };
+            if from.ok_or(DropReason::Malformed)? == DHCPV6_SERVER {
                 return Err(DropReason::RogueDhcp);
             }
         }

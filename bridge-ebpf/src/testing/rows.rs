@@ -188,6 +188,11 @@ fn refusals(add: Add<'_>) {
     add("a DHCP server behind options", 1, udp4(ALL, A.mac(), (A.ip4(), 67), ([255; 4], 68), &[1; 8]), drop(Reason::RogueDhcp), source_address);
     add("a DHCP client without address", 1, dhcp(A.mac(), [0; 4], 68), Verdict::Next, Check::Bridge);
     add("a DHCPv6 server", 1, ipv6(B.mac(), A.mac(), (A.ip6(), B.ip6()), 17, &[2, 35, 2, 34, 0, 8, 0, 0]), drop(Reason::RogueDhcp), source_address);
+    let server6 = |next, payload: &[u8]| ipv6(B.mac(), A.mac(), (A.ip6(), B.ip6()), next, payload);
+    let twice = tagged(&tagged(&server6(17, &[2, 35, 2, 34, 0, 8, 0, 0]), 0x8100), 0x88a8);
+    add("a DHCPv6 server in two tags", 1, twice, drop(Reason::RogueDhcp), source_address);
+    let behind = [[17, 0, 1, 4, 0, 0, 0, 0], [2, 35, 2, 34, 0, 8, 0, 0]].concat();
+    add("a DHCPv6 server behind options", 1, server6(60, &behind), drop(Reason::RogueDhcp), source_address);
     for (name, kind) in [("a router advertisement", 134), ("a redirect", 137)] {
         let frame = ipv6(NODES_MAC, A.mac(), (A.link_local(), NODES), 58, &[kind, 0, 0, 0, 0, 0, 0, 0]);
         add(name, 1, frame, drop(Reason::RogueRa), source_address);
