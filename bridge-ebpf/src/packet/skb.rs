@@ -1,6 +1,7 @@
 //! A socket buffer: what TC programs get.
 
 use aya_ebpf::{
+    Global,
     bindings::{BPF_F_INGRESS, TC_ACT_SHOT},
     helpers::generated::{
         bpf_redirect, bpf_redirect_peer, bpf_skb_change_tail, bpf_skb_load_bytes,
@@ -17,6 +18,14 @@ const PACKET_HOST: u32 = 0;
 /// Length of Ethernet, IPv6 and the start of UDP or ICMPv6: where it is linear, all that is read of
 /// plain frames is.
 const LINEAR_MIN: usize = 14 + 40 + 8;
+
+/// Whether `bpf_redirect_peer` makes the frame the receiver's (Linux 6.15, `skb_do_redirect` in
+/// net/core/filter.c); bridge-user says so when it loads. Where it does not, the frame stays what it
+/// is to this host leg, somebody else's (PACKET_OTHERHOST), and the receiver's IP layer would drop it.
+///
+/// Constant to the verifier, which leaves out what is not needed: a call costs 7 ns.
+#[unsafe(no_mangle)]
+static PEER_SCRUBS: Global<u8> = Global::new(0);
 
 impl Context for TcContext {
     #[inline(always)]
@@ -86,10 +95,10 @@ pub(crate) fn weight(ctx: &TcContext) -> Weight {
 /// and returns the program's return code.
 #[inline(always)]
 pub(crate) fn redirect_peer(ctx: &TcContext, ifindex: u32) -> i32 {
-    // To this host leg the frame is somebody else's (PACKET_OTHERHOST); kernels before 6.15
-    // (stable: 6.1.139) keep that, and the receiver's IP layer would drop it. It can only fail
-    // for a type out of range.
-    let _ = ctx.change_type(PACKET_HOST);
+    if PEER_SCRUBS.load() == 0 {
+        // It can only fail for a type out of range.
+        let _ = ctx.change_type(PACKET_HOST);
+    }
     // SAFETY: the helper takes no pointer.
     let code = unsafe { bpf_redirect_peer(ifindex, 0) };
     // It answers TC_ACT_REDIRECT, or TC_ACT_SHOT for flags other than 0: both fit.

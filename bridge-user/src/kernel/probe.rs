@@ -18,6 +18,10 @@ pub const KERNEL_MIN: (u32, u32) = (5, 18);
 /// Oldest kernel with tcx links.
 const TCX_MIN: (u32, u32) = (6, 6);
 
+/// Oldest kernel whose `bpf_redirect_peer` scrubs a frame (c4327229948).
+/// Stable kernels have it too, but from which one on does not matter: it is only needless work.
+const PEER_SCRUBS_MIN: (u32, u32) = (6, 15);
+
 /// This machine is not up to it.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
@@ -74,6 +78,11 @@ pub fn kernel_version() -> Option<(u32, u32)> {
 /// Whether the running kernel has tcx links.
 pub fn has_tcx() -> bool {
     kernel_version() >= Some(TCX_MIN)
+}
+
+/// Whether the running kernel's redirect into a namespace makes a frame the receiver's.
+pub fn peer_scrubs() -> bool {
+    kernel_version() >= Some(PEER_SCRUBS_MIN)
 }
 
 fn version(release: &str) -> Option<(u32, u32)> {

@@ -12,6 +12,7 @@ use bridge_common::{
 };
 use bridge_ebpf::testing::{Row, World, rows};
 use bridge_ebpf::{Answer, Check, NA_LENGTH, Verdict, arp_reply, neighbour_advertisement};
+use bridge_user::kernel::probe;
 
 use crate::host::{Host, PINS, number};
 
@@ -290,6 +291,22 @@ fn every_verdict_is_counted_once() {
         1
     );
     assert_eq!(host.stats(&a.host_leg), slow);
+}
+
+#[test]
+fn the_receivers_type_is_set_where_the_kernel_does_not() {
+    let host = Host::new();
+    host.create("n");
+    let program = format!("{PINS}/programs/port_ingress");
+    let dump = host
+        .call(&format!("bpftool prog dump xlated pinned {program}"))
+        .ok();
+    assert!(dump.contains("call bpf_redirect_peer"), "{dump}");
+    assert_eq!(
+        dump.contains("call bpf_skb_change_type"),
+        !probe::peer_scrubs(),
+        "{dump}"
+    );
 }
 
 #[test]

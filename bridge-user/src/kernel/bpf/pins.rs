@@ -25,6 +25,7 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use super::error::{Cause, failed};
 use super::{BpfError, hook, sizes, xdp};
 use crate::fault;
+use crate::kernel::probe;
 use crate::model::MapSizes;
 
 /// Where the kernel wants a BPF file system (Documentation/bpf, v6.18: "/sys/fs/bpf").
@@ -166,12 +167,11 @@ fn create(owner: u64, sizes: &MapSizes) -> Result<(), BpfError> {
     for part in ["maps", "programs"] {
         remove_all(&root(part))?;
     }
-    let mut loader = EbpfLoader::new();
+    let mut loader = loader();
     for (map, _, entries) in sizes::entries(sizes) {
         loader.map_max_entries(map, entries);
     }
     let mut object = loader
-        .btf(None)
         .load(OBJECT)
         .map_err(|e| BpfError::Load(Box::new(e)))?;
     for name in MAPS {
@@ -199,8 +199,7 @@ fn create(owner: u64, sizes: &MapSizes) -> Result<(), BpfError> {
 fn replace(owner: u64) -> Result<(), BpfError> {
     tracing::info!("replacing the pinned program at every port");
     let paths: Vec<PathBuf> = MAPS.iter().map(|name| map_path(name)).collect();
-    let mut loader = EbpfLoader::new();
-    loader.btf(None);
+    let mut loader = loader();
     for (name, path) in MAPS.iter().zip(&paths) {
         loader.map_pin_path(name, path.as_path());
     }
@@ -224,6 +223,16 @@ fn replace(owner: u64) -> Result<(), BpfError> {
     fault::step();
     let mut pinned = map("META")?;
     write_meta(&mut pinned, owner)
+}
+
+/// A loader that tells the program what this kernel does.
+fn loader<'a>() -> EbpfLoader<'a> {
+    let peer_scrubs: &u8 = if probe::peer_scrubs() { &1 } else { &0 };
+    let mut loader = EbpfLoader::new();
+    loader
+        .btf(None)
+        .override_global("PEER_SCRUBS", peer_scrubs, true);
+    loader
 }
 
 fn loaded_program<'o>(object: &'o mut Ebpf, name: &str) -> Result<&'o mut Program, BpfError> {
