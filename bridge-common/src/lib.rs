@@ -20,7 +20,7 @@ pub use neigh::{
 };
 pub use port::{
     ENDPOINT_ICC_OFF, ENDPOINT_INTERNAL, ENDPOINT_REACHABLE, ENDPOINT_REDIRECT_OFF,
-    ENDPOINT_TRUSTED, EndpointEntry, PortEntry, wire_mac,
+    ENDPOINT_TRUSTED, EndpointEntry, Hints, PortEntry, wire_mac,
 };
 pub use stats::{DROP_REASONS, DropReason, NO_SLOT, PortStats};
 
@@ -32,6 +32,9 @@ pub const LAYOUT_VERSION: u32 = 3;
 
 /// Ports that the maps hold at most, unless the loader makes them of another size.
 pub const MAX_PORTS: u32 = 16_384;
+
+/// Buckets of the map `HINTS`, a power of two. Each has room for four slots.
+pub const HINT_BUCKETS: u32 = 16_384;
 
 /// Neighbours that the maps hold at most, likewise: two addresses a port, and gateways.
 pub const MAX_NEIGHBOURS: u32 = 2 * MAX_PORTS + 8_192;

@@ -54,6 +54,17 @@ pub struct EndpointEntry {
     pub reserved: [u64; 2],
 }
 
+/// Value of the map `HINTS`; the key is a hash of a MAC address (`bridge_ebpf::hint_bucket`).
+///
+/// Endpoints whose MAC address does not end in their slot are found by it without a hash table. Who
+/// follows a hint compares; where none is right, the hash tables know.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Hints {
+    /// Up to four slots, the first in the lowest 16 bits, and zeroes behind the last.
+    pub slots: u64,
+}
+
 /// A MAC address in units that may be loaded at once: its bytes as on the wire.
 pub const fn wire_mac(mac: [u8; 6]) -> [u16; 3] {
     let [a, b, c, d, e, f] = mac;
@@ -66,3 +77,4 @@ pub const fn wire_mac(mac: [u8; 6]) -> [u16; 3] {
 
 crate::map_type!(PortEntry, 4);
 crate::map_type!(EndpointEntry, 64);
+crate::map_type!(Hints, 8);

@@ -15,6 +15,12 @@ impl Mac {
         Self(a, b, c)
     }
 
+    /// The three units.
+    #[inline(always)]
+    pub fn units(self) -> [u16; 3] {
+        [self.0, self.1, self.2]
+    }
+
     /// The bytes on the wire.
     #[inline(always)]
     pub fn bytes(self) -> [u8; 6] {

@@ -11,15 +11,15 @@ use bridge_common::{
 use crate::address::Mac;
 use crate::frame::Frame;
 use crate::parse::{self, Ethernet};
-use crate::{Check, Decision, Tables, Verdict, forward, security};
+use crate::{Check, Decision, Tables, Verdict, forward, hints, security};
 
 /// Decides about a frame that came in on the host leg `ifindex`; `tagged` says that it has a VLAN
 /// tag which is not among its bytes.
 #[inline(always)]
 pub fn decide<F: Frame, T: Tables>(frame: &F, ifindex: u32, tagged: bool, tables: &T) -> Decision {
     let ethernet = parse::ethernet(frame, tagged);
-    let hint = ethernet.map_or(NO_SLOT, |ethernet| ethernet.source.slot());
-    let Some((slot, endpoint)) = find_port(ifindex, hint, tables) else {
+    let source = ethernet.map(|ethernet| ethernet.source);
+    let Some((slot, endpoint)) = find_port(ifindex, source, tables) else {
         return Decision {
             slot: NO_SLOT,
             verdict: Verdict::Drop(DropReason::NoPort),
@@ -37,19 +37,23 @@ pub fn decide<F: Frame, T: Tables>(frame: &F, ifindex: u32, tagged: bool, tables
     }
 }
 
-/// The port's slot and endpoint, by the slot that the source MAC address ends in, if that is
-/// right, else by the index of the port.
+/// The port's slot and endpoint: guessed by the source MAC address, else by the index of the port.
 #[inline(always)]
-fn find_port<T: Tables>(ifindex: u32, hint: u16, tables: &T) -> Option<(u16, &EndpointEntry)> {
-    if hint != NO_SLOT
-        && let Some(endpoint) = tables.endpoint(hint)
-        && endpoint.ifindex == ifindex
+fn find_port<T: Tables>(
+    ifindex: u32,
+    source: Option<Mac>,
+    tables: &T,
+) -> Option<(u16, &EndpointEntry)> {
+    let port = |slot| {
+        let endpoint = tables.endpoint(slot)?;
+        (slot != NO_SLOT && endpoint.ifindex == ifindex).then_some((slot, endpoint))
+    };
+    if let Some(source) = source
+        && let Some(found) = hints::find(source, tables, port)
     {
-        return Some((hint, endpoint));
+        return Some(found);
     }
-    let slot = tables.slot(ifindex)?;
-    let endpoint = tables.endpoint(slot)?;
-    (endpoint.ifindex == ifindex).then_some((slot, endpoint))
+    port(tables.slot(ifindex)?)
 }
 
 #[inline(always)]

@@ -9,7 +9,7 @@ use crate::address::{Ip4, Ip6, Mac};
 use crate::frame::Frame;
 use crate::parse::{ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, Ethernet, PROTO_ICMPV6};
 use crate::security::{NEIGHBOUR_SOLICITATION, is_own};
-use crate::{Answer, Tables, Verdict};
+use crate::{Answer, Tables, Verdict, hints};
 
 /// Operation of an ARP request (RFC 826).
 const ARP_REQUEST: u16 = 1;
@@ -80,17 +80,18 @@ fn solicited<F: Frame>(frame: &F, at: usize) -> Option<Ip6> {
 }
 
 /// The index of the host leg that a MAC address of the network is behind.
-///
-/// Where it ends in the slot, as those that we assign do, no hash is computed.
 #[inline(always)]
 pub(crate) fn find<T: Tables>(endpoint: &EndpointEntry, mac: Mac, tables: &T) -> Option<u32> {
-    if let Some(other) = tables.endpoint(mac.slot())
-        && Mac::new(other.mac) == mac
-        && other.network == endpoint.network
-        && other.flags & ENDPOINT_REACHABLE != 0
-        && other.ifindex != 0
-    {
-        return Some(other.ifindex);
+    let behind = |slot| {
+        let other = tables.endpoint(slot)?;
+        let right = Mac::new(other.mac) == mac
+            && other.network == endpoint.network
+            && other.flags & ENDPOINT_REACHABLE != 0
+            && other.ifindex != 0;
+        right.then_some(other.ifindex)
+    };
+    if let Some(ifindex) = hints::find(mac, tables, behind) {
+        return Some(ifindex);
     }
     let entry = tables.fdb(&FdbKey {
         mac: mac.bytes(),

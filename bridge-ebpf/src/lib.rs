@@ -15,6 +15,7 @@ mod count;
 mod decide;
 mod forward;
 mod frame;
+mod hints;
 mod parse;
 mod security;
 mod tables;
@@ -26,5 +27,6 @@ pub use answer::{ARP_OPERATION, ArpReply, NA_LENGTH, arp_reply, neighbour_advert
 pub use count::{Weight, count};
 pub use decide::decide;
 pub use frame::{Frame, HEADERS_MAX};
+pub use hints::{hint_bucket, with_hint, without_hint};
 pub use tables::Tables;
 pub use verdict::{Answer, Check, Decision, Verdict};

@@ -9,6 +9,9 @@ pub trait Tables {
     /// The endpoint of a slot; its `ifindex` is 0 where there is none.
     fn endpoint(&self, slot: u16) -> Option<&EndpointEntry>;
 
+    /// Slots in a bucket of the hints ([`bridge_common::Hints`]).
+    fn hints(&self, bucket: u32) -> u64;
+
     /// The slot of the port whose host leg has this index.
     fn slot(&self, ifindex: u32) -> Option<u16>;
 

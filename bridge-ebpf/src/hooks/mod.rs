@@ -25,6 +25,11 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
+    fn hints(&self, bucket: u32) -> u64 {
+        maps::hints::find(bucket)
+    }
+
+    #[inline(always)]
     fn slot(&self, ifindex: u32) -> Option<u16> {
         maps::ports::find(ifindex).map(|port| port.slot)
     }

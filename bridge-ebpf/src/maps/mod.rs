@@ -9,6 +9,7 @@ pub(crate) mod buckets;
 pub(crate) mod endpoints;
 pub(crate) mod events;
 pub(crate) mod fdb;
+pub(crate) mod hints;
 mod meta;
 pub(crate) mod neighbours;
 pub(crate) mod ports;

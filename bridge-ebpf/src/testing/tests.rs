@@ -39,6 +39,27 @@ fn every_row_comes_out_as_it_says() {
 }
 
 #[test]
+fn hints_change_no_decision() {
+    for hints in World::odd_hints() {
+        let world = World {
+            hints,
+            ..World::standard()
+        };
+        for row in rows() {
+            let decision = decide_row(&world, &row);
+            let expected = (row.from, row.verdict, row.check);
+            assert_eq!(
+                (decision.slot, decision.verdict, decision.check),
+                expected,
+                "{}, {:?}",
+                row.name,
+                world.hints
+            );
+        }
+    }
+}
+
+#[test]
 fn every_check_and_reason_has_a_row() {
     use bridge_common::DropReason;
     let rows = rows();
@@ -123,6 +144,7 @@ fn an_endpoint_that_is_not_reachable_yet_is_the_bridges() {
 #[test]
 fn an_fdb_entry_that_became_another_networks_is_not_used() {
     let mut world = World::standard();
+    world.hints.clear();
     world
         .fdb
         .get_mut(&FdbKey {

@@ -4,17 +4,19 @@ use std::collections::{BTreeMap, HashMap};
 
 use bridge_common::{
     Address, ENDPOINT_ICC_OFF, ENDPOINT_INTERNAL, ENDPOINT_REACHABLE, ENDPOINT_REDIRECT_OFF,
-    ENDPOINT_TRUSTED, EndpointEntry, FdbEntry, FdbKey, NEIGHBOUR_GATEWAY, NeighbourEntry,
-    NeighbourKey, PortEntry, SubnetEntry, mapped, wire_mac,
+    ENDPOINT_TRUSTED, EndpointEntry, FdbEntry, FdbKey, HINT_BUCKETS, NEIGHBOUR_GATEWAY,
+    NeighbourEntry, NeighbourKey, PortEntry, SubnetEntry, mapped, wire_mac,
 };
 
-use crate::Tables;
+use crate::{Tables, hint_bucket, with_hint};
 
 /// What the maps hold.
 #[derive(Clone, Debug, Default)]
 pub struct World {
     /// Map `ENDPOINTS`, by slot.
     pub endpoints: BTreeMap<u16, EndpointEntry>,
+    /// Map `HINTS`, by bucket.
+    pub hints: BTreeMap<u32, u64>,
     /// Map `PORTS`, by ifindex.
     pub ports: BTreeMap<u32, PortEntry>,
     /// Map `FDB`.
@@ -118,6 +120,10 @@ impl World {
             reserved: [0; 2],
         };
         self.endpoints.insert(slot, entry);
+        if mac[4..] != slot.to_be_bytes() {
+            let bucket = self.hints.entry(hint_bucket(wire_mac(mac))).or_default();
+            *bucket = with_hint(*bucket, slot).expect("there is room");
+        }
         self.ports.insert(ifindex, PortEntry { network, slot });
         self.fdb.insert(
             FdbKey { mac, network },
@@ -159,6 +165,16 @@ impl World {
         world
     }
 
+    /// Hints that lead nowhere: none, and every bucket full of slots that are not right, the last of
+    /// them nobody's.
+    pub fn odd_hints() -> [BTreeMap<u32, u64>; 2] {
+        let wrong = u64::MAX << 48 | 0x0004_0005_0008;
+        [
+            BTreeMap::new(),
+            (0..HINT_BUCKETS).map(|bucket| (bucket, wrong)).collect(),
+        ]
+    }
+
     /// A MAC address that a user chose: its end names another endpoint's slot.
     pub const CHOSEN: [u8; 6] = [0x52, 0x54, 0, 0x12, 0, 1];
 }
@@ -166,6 +182,10 @@ impl World {
 impl Tables for World {
     fn endpoint(&self, slot: u16) -> Option<&EndpointEntry> {
         self.endpoints.get(&slot)
+    }
+
+    fn hints(&self, bucket: u32) -> u64 {
+        self.hints.get(&bucket).copied().unwrap_or_default()
     }
 
     fn slot(&self, ifindex: u32) -> Option<u16> {

@@ -125,6 +125,25 @@ fn the_mac_address_is_local_and_can_be_chosen() {
 }
 
 #[test]
+fn a_chosen_mac_address_is_hinted_at_while_its_endpoint_is_there() {
+    let host = Host::new();
+    host.create("n");
+    host.join("n", "a");
+    assert_eq!(host.hints(), [0; 0], "an assigned one ends in the slot");
+    host.netns("b");
+    let b = host.connect("--mac-address 02:42:0a:00:ff:ff n b");
+    let slot = host.port(&b.host_leg).expect("it is a port").slot;
+    assert_eq!(host.hints(), [u64::from(slot)]);
+    // Whatever took it away, it comes back.
+    host.clear_hints();
+    assert_eq!(host.hints(), [0; 0]);
+    host.bridge_user("reconcile").ok();
+    assert_eq!(host.hints(), [u64::from(slot)]);
+    host.bridge_user("net disconnect n b").ok();
+    assert_eq!(host.hints(), [0; 0]);
+}
+
+#[test]
 fn the_slow_path_knows_what_the_map_knows() {
     let host = Host::new();
     host.create("n");

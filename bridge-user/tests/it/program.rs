@@ -1,5 +1,6 @@
 //! The pinned program, run on made frames by the kernel's `BPF_PROG_TEST_RUN`.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use aya::TestRunOptions;
@@ -7,8 +8,8 @@ use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData};
 use aya::programs::{ProgramError, SchedClassifier, TestRun as _};
 use bridge_common::{
-    DecisionRecord, DropReason, EXPLAIN_MARK, EndpointEntry, FdbEntry, FdbKey, NO_SLOT,
-    NeighbourEntry, NeighbourKey, PortEntry, SubnetEntry, SubnetKey, verdict,
+    DecisionRecord, DropReason, EXPLAIN_MARK, EndpointEntry, FdbEntry, FdbKey, HINT_BUCKETS, Hints,
+    NO_SLOT, NeighbourEntry, NeighbourKey, PortEntry, SubnetEntry, SubnetKey, verdict,
 };
 use bridge_ebpf::testing::{Row, World, rows};
 use bridge_ebpf::{Answer, Check, NA_LENGTH, Verdict, arp_reply, neighbour_advertisement};
@@ -92,6 +93,7 @@ fn load(world: &World) {
             .set((*slot).into(), entry, 0)
             .expect("there is room");
     }
+    load_hints(&world.hints);
     let mut ports: HashMap<MapData, u32, PortEntry> = map("PORTS");
     for (ifindex, entry) in &world.ports {
         ports.insert(ifindex, entry, 0).expect("there is room");
@@ -114,6 +116,14 @@ fn load(world: &World) {
             },
         );
         subnets.insert(&key, entry, 0).expect("there is room");
+    }
+}
+
+fn load_hints(hints: &BTreeMap<u32, u64>) {
+    let mut map: Array<MapData, Hints> = map("HINTS");
+    for bucket in 0..HINT_BUCKETS {
+        let slots = hints.get(&bucket).copied().unwrap_or_default();
+        map.set(bucket, Hints { slots }, 0).expect("there is room");
     }
 }
 
@@ -148,7 +158,16 @@ fn is_refused_by_the_kernel(row: &Row) -> bool {
 
 #[test]
 fn every_row_comes_out_of_the_program_as_it_says() {
-    let (host, _) = host_of_rows();
+    let (host, world) = host_of_rows();
+    // Hints are for speed: the verdicts are the same without, and with wrong ones.
+    let [none, wrong] = World::odd_hints();
+    for hints in [world.hints, none, wrong] {
+        host.inside(|| load_hints(&hints));
+        every_row(&host);
+    }
+}
+
+fn every_row(host: &Host) {
     let mut refused = 0;
     for row in rows() {
         let ran = host.inside(|| Runner::open().run(ifindex_of(&row), 0, &row.frame));

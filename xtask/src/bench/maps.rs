@@ -5,8 +5,10 @@ use std::{net::IpAddr, path::Path};
 use anyhow::{Context, Result, bail};
 use aya::maps::{Array, HashMap, Map, MapData};
 use bridge_common::{
-    EndpointEntry, FdbEntry, FdbKey, NeighbourEntry, NeighbourKey, PortEntry, mapped, wire_mac,
+    EndpointEntry, FdbEntry, FdbKey, Hints, NeighbourEntry, NeighbourKey, PortEntry, mapped,
+    wire_mac,
 };
+use bridge_ebpf::{hint_bucket, with_hint};
 
 /// Slot and ifindex of the first made endpoint: neither is in use in a topology.
 const FIRST_SLOT: u16 = 8192;
@@ -28,10 +30,12 @@ pub(super) fn endpoint(pins: &Path, address: IpAddr) -> Result<EndpointEntry> {
 }
 
 /// Adds so many endpoints to the maps, in the network that is there, with what each has: a slot, a
-/// port, an FDB entry and a neighbour. Nothing is behind them.
-pub(super) fn fill(pins: &Path, count: u16) -> Result<()> {
+/// port, an FDB entry and a neighbour, and a hint if MAC addresses are chosen ones. Nothing is behind
+/// them.
+pub(super) fn fill(pins: &Path, count: u16, chosen_mac: bool) -> Result<()> {
     let mut endpoints: Array<MapData, EndpointEntry> = map(pins, "ENDPOINTS")?;
     let mut ports: HashMap<MapData, u32, PortEntry> = map(pins, "PORTS")?;
+    let mut hints: Array<MapData, Hints> = map(pins, "HINTS")?;
     let mut fdb: HashMap<MapData, FdbKey, FdbEntry> = map(pins, "FDB")?;
     let mut neighbours: HashMap<MapData, NeighbourKey, NeighbourEntry> = map(pins, "NEIGHBOURS")?;
     let model = endpoint(pins, [10, 77, 0, 2].into())?;
@@ -39,7 +43,11 @@ pub(super) fn fill(pins: &Path, count: u16) -> Result<()> {
     for n in 0..count {
         let (slot, ifindex) = (FIRST_SLOT + n, FIRST_IFINDEX + u32::from(n));
         let ([high, low], [third, fourth]) = (slot.to_be_bytes(), n.to_be_bytes());
-        let mac = [0x02, 0x88, 0, 0, high, low];
+        let mac = if chosen_mac {
+            [0x02, 0x88, high, low, 0xff, 0xff]
+        } else {
+            [0x02, 0x88, 0, 0, high, low]
+        };
         let address = [10, 78, third, fourth];
         let entry = EndpointEntry {
             ifindex,
@@ -49,6 +57,12 @@ pub(super) fn fill(pins: &Path, count: u16) -> Result<()> {
             ..model
         };
         endpoints.set(slot.into(), entry, 0)?;
+        if chosen_mac {
+            let bucket = hint_bucket(entry.mac);
+            let slots = with_hint(hints.get(&bucket, 0)?.slots, slot);
+            let slots = slots.context("a bucket of hints is full")?;
+            hints.set(bucket, Hints { slots }, 0)?;
+        }
         ports.insert(ifindex, PortEntry { network, slot }, 0)?;
         let entry = FdbEntry {
             ifindex,

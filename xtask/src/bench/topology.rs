@@ -33,7 +33,7 @@ enum Way {
     Macvlan,
     Ours {
         datapath: &'static str,
-        /// MAC addresses that do not end in a slot, so that ends are found by hashing.
+        /// MAC addresses that do not end in a slot, so that ends are found by hints.
         chosen_mac: bool,
         /// Endpoints that the maps hold besides the two.
         others: u16,
@@ -82,7 +82,7 @@ pub(super) const TOPOLOGIES: &[Topology] = &[
         },
         ..ours("ours tc, 4096 endpoints", "tc")
     },
-    // The one that hashes, with the hash tables full.
+    // The one that hashes, with the tables full.
     Topology {
         way: Way::Ours {
             datapath: "tc",
@@ -277,8 +277,11 @@ impl Topology {
             pins: Path::new("/run/bpf").join(&h).join("bridge-user"),
             client_host: if self.from_host { HOST } else { FIRST },
         };
-        if let Way::Ours { others, .. } = self.way {
-            maps::fill(&built.pins, others).context("failed to fill the maps")?;
+        if let Way::Ours {
+            others, chosen_mac, ..
+        } = self.way
+        {
+            maps::fill(&built.pins, others, chosen_mac).context("failed to fill the maps")?;
         }
         Ok(built)
     }

@@ -7,6 +7,7 @@ mod counters;
 mod error;
 mod events;
 mod explain;
+mod hints;
 mod hook;
 mod log;
 mod network;
@@ -19,7 +20,7 @@ use aya::maps::lpm_trie::LpmTrie;
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray};
 use aya::programs::{SchedClassifier, Xdp};
 use bridge_common::{
-    EndpointEntry, FdbEntry, FdbKey, NeighbourEntry, NeighbourKey, PortEntry, PortStats,
+    EndpointEntry, FdbEntry, FdbKey, Hints, NeighbourEntry, NeighbourKey, PortEntry, PortStats,
     SubnetEntry, SubnetKey,
 };
 
@@ -43,6 +44,7 @@ pub struct DataPlane {
     xdp_program: Xdp,
     ports: HashMap<MapData, u32, PortEntry>,
     endpoints: Array<MapData, EndpointEntry>,
+    hints: Array<MapData, Hints>,
     fdb: HashMap<MapData, FdbKey, FdbEntry>,
     neighbours: HashMap<MapData, NeighbourKey, NeighbourEntry>,
     subnets: LpmTrie<MapData, SubnetKey, SubnetEntry>,
@@ -73,6 +75,7 @@ impl DataPlane {
             xdp_program: pins::xdp_program()?,
             ports: pins::map("PORTS")?,
             endpoints: pins::map("ENDPOINTS")?,
+            hints: pins::map("HINTS")?,
             fdb: pins::map("FDB")?,
             neighbours: pins::map("NEIGHBOURS")?,
             subnets: pins::map("SUBNETS")?,

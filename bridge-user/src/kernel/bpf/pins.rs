@@ -36,9 +36,10 @@ const XDP_PROGRAM: &str = "port_ingress_xdp";
 /// End of the name of a link's pin, for the XDP program.
 const XDP_LINK: &str = "-xdp";
 /// `META` is not among them: it is pinned when they all are.
-const MAPS: [&str; 11] = [
+const MAPS: [&str; 12] = [
     "PORTS",
     "ENDPOINTS",
+    "HINTS",
     "FDB",
     "NEIGHBOURS",
     "SUBNETS",

@@ -114,6 +114,10 @@ impl DataPlane {
             // An entry is written in pieces: while it is, it is nobody's.
             self.set_endpoint(port.slot, &port.entry(0, false))?;
         }
+        if present.mac != wanted.mac {
+            self.ensure_hint_absent(present.mac, port.slot)?;
+        }
+        self.ensure_hint(wanted.mac, port.slot)?;
         if present != wanted {
             self.set_endpoint(port.slot, &wanted)?;
         }
@@ -130,8 +134,10 @@ impl DataPlane {
     /// Makes the program not know a port: what still comes from it is dropped.
     pub fn ensure_port_absent(&mut self, ifindex: u32, slot: u16) -> Result<(), BpfError> {
         tracing::info!("map PORTS: {ifindex} -> nothing");
-        if self.endpoint(slot)? != EndpointEntry::zeroed() {
+        let present = self.endpoint(slot)?;
+        if present != EndpointEntry::zeroed() {
             self.set_endpoint(slot, &EndpointEntry::zeroed())?;
+            self.ensure_hint_absent(present.mac, slot)?;
         }
         absent_is_fine(self.ports.remove(&ifindex))
             .map_err(failed("remove an entry of", "map PORTS"))

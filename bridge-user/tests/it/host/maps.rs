@@ -1,6 +1,6 @@
 //! Pinned maps, as bpftool prints them.
 
-use bridge_common::{FdbEntry, FdbKey, Meta, PortEntry, PortStats};
+use bridge_common::{FdbEntry, FdbKey, Hints, Meta, PortEntry, PortStats};
 use bytemuck::{AnyBitPattern, bytes_of, pod_read_unaligned};
 use serde_json::Value;
 
@@ -21,6 +21,30 @@ impl Host {
         let dump = self.dump("PORTS");
         let entry = |e: &Value| (value_of(&e["key"]), value_of(&e["value"]));
         dump.iter().map(entry).collect()
+    }
+
+    /// Values of the map `HINTS` that say something.
+    pub(crate) fn hints(&self) -> Vec<u64> {
+        let dump = self.dump("HINTS");
+        let slots = dump.iter().map(|e| value_of::<Hints>(&e["value"]).slots);
+        slots.filter(|slots| *slots != 0).collect()
+    }
+
+    /// Empties the map `HINTS`.
+    pub(crate) fn clear_hints(&self) {
+        for entry in self.dump("HINTS") {
+            if value_of::<Hints>(&entry["value"]).slots != 0 {
+                let bytes: Vec<&str> = array(&entry["key"])
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .collect();
+                let key = bytes.join(" ");
+                self.call(&format!(
+                    "bpftool map update pinned {PINS}/maps/HINTS key {key} value 0 0 0 0 0 0 0 0"
+                ))
+                .ok();
+            }
+        }
     }
 
     /// A pinned map's entries as bpftool's JSON; none where there is no such pin.

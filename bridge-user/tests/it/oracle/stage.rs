@@ -7,8 +7,9 @@
 
 use std::ops::{Add, Sub};
 
-use aya::maps::{HashMap, MapData, PerCpuArray};
-use bridge_common::{FdbEntry, FdbKey, PortEntry, PortStats};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray};
+use bridge_common::{FdbEntry, FdbKey, Hints, PortEntry, PortStats, wire_mac};
+use bridge_ebpf::hint_bucket;
 use nix::net::if_::if_nametoindex;
 
 use super::topology::{SANDBOXES, Topology, gateway_mac};
@@ -190,6 +191,12 @@ impl Stage {
             let mut entry = fdb.get(&key, 0).expect("it is there");
             entry.ifindex = if_nametoindex(leg).expect("the leg is there");
             fdb.insert(key, entry, 0).expect("there is room");
+            // Without a hint the program asks the FDB.
+            let mut hints: Array<MapData, Hints> = map("HINTS");
+            let bucket = hint_bucket(wire_mac(mac));
+            hints
+                .set(bucket, Hints::default(), 0)
+                .expect("there is one");
         });
     }
 
