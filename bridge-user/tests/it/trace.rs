@@ -81,15 +81,15 @@ fn no_lost_event_goes_uncounted_while_the_reader_renews() {
                 let lost = events.lost().expect("it is readable");
                 let (mut delivered, mut renewals) = (0, 0);
                 loop {
-                    let last = ended.load(Ordering::Acquire);
+                    let is_over = ended.load(Ordering::Acquire);
                     events.want(Duration::from_secs(5)).expect("it is writable");
                     renewals += 1;
-                    if last || renewals % 64 == 0 {
+                    if is_over || renewals % 64 == 0 {
                         while events.next_frame().is_some() {
                             delivered += 1;
                         }
                     }
-                    if last {
+                    if is_over {
                         break;
                     }
                 }
