@@ -66,6 +66,7 @@ fn formula(host: &Host, endpoints: u64, subnets: u64, events_bytes: u64) -> u64 
         + 32 * n.next_power_of_two()
         + 80 * subnets
         + 16 * (2 * n + subnets).next_power_of_two()
+        + 8 * 16_384
         + events_bytes
 }
 
