@@ -42,16 +42,23 @@ impl Object {
 pub(crate) fn build(workspace: &Workspace, toolchain: &Toolchain, object: Object) -> Result<()> {
     process::check(&mut cargo(workspace, toolchain, "build", object))
         .context("failed to build the BPF object")?;
-    let built = workspace
-        .bpf_target()
-        .join(TARGET)
-        .join("release/bridge-ebpf");
+    let built = built(workspace, "bridge-ebpf");
     let object = object.path(workspace);
     let bytes = fs::read(&built).with_context(|| format!("failed to read {}", built.display()))?;
     if fs::read(&object).is_ok_and(|old| old == bytes) {
         return Ok(());
     }
     fs::write(&object, bytes).with_context(|| format!("failed to write {}", object.display()))
+}
+
+/// The object of what `cargo xtask bench` needs beside the datapath, built with it.
+pub(crate) fn bench_object(workspace: &Workspace) -> PathBuf {
+    built(workspace, "bridge-ebpf-bench")
+}
+
+fn built(workspace: &Workspace, binary: &str) -> PathBuf {
+    let release = workspace.bpf_target().join(TARGET).join("release");
+    release.join(binary)
 }
 
 /// A cargo command on the program for its own target, in a target directory of its own.
@@ -64,7 +71,7 @@ pub(crate) fn cargo(
     let mut cargo = workspace.cargo(subcommand);
     cargo
         .args(["--release", "--package", "bridge-ebpf"])
-        .args(["--bin", "bridge-ebpf", "--features", object.features()])
+        .args(["--bins", "--features", object.features()])
         .args(["-Z", "build-std=core", "--target", TARGET, "--target-dir"])
         .arg(workspace.bpf_target())
         // Stable rustc builds core only so; nothing else unstable is used.

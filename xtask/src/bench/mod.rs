@@ -1,7 +1,9 @@
 //! `cargo xtask bench`: figures in namespaces of its own, of which nothing is left. What commands
-//! cost, what traffic costs by each topology, and what the program costs.
+//! cost, what traffic costs by each topology, of sockets and of XDP, and what the program costs.
 
+mod born;
 mod commands;
+mod frame;
 mod maps;
 mod plot;
 mod program;
@@ -16,7 +18,7 @@ use std::{env, process::Command};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
-use crate::{build, process, workspace::Workspace};
+use crate::{build, ebpf, process, workspace::Workspace};
 
 /// Arguments of `bench`.
 #[derive(clap::Args)]
@@ -48,6 +50,8 @@ enum Part {
     Commands,
     /// Traffic by every topology; writes traffic.csv and traffic.svg to docs/benchmarks
     Traffic,
+    /// Frames that are born in XDP; writes born.csv to docs/benchmarks
+    Born,
     /// The program alone, by BPF_PROG_TEST_RUN; writes program.csv to docs/benchmarks
     Program,
 }
@@ -91,6 +95,9 @@ fn measure(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     }
     if wanted(Part::Traffic) {
         traffic::measure(&binary, &directory, arguments)?;
+    }
+    if wanted(Part::Born) {
+        born::measure(&binary, &ebpf::bench_object(workspace), &directory)?;
     }
     if wanted(Part::Commands) {
         commands::measure(&binary, arguments.sandboxes)?;

@@ -1,21 +1,20 @@
 //! The program alone: nanoseconds a run by BPF_PROG_TEST_RUN on frames between endpoints, with few
 //! and with many entries in its maps, and what the verifier said of it.
 
-use std::{fmt::Write as _, net::IpAddr, path::Path};
-
-use anyhow::{Context, Result, bail};
-use aya::{
-    TestRunOptions,
-    programs::{ProgramInfo, SchedClassifier, TestRun as _},
-};
-use bridge_common::EndpointEntry;
+use std::{fmt::Write as _, path::Path};
 
 use super::{
+    frame,
     maps::endpoint,
     report::{self, Machine},
     stats::{median, quantile},
     topology::{Built, TOPOLOGIES},
     traffic::on_pinned_thread,
+};
+use anyhow::{Context, Result, bail};
+use aya::{
+    TestRunOptions,
+    programs::{ProgramInfo, SchedClassifier, TestRun as _},
 };
 
 /// Runs in one call, and calls; figures are of the calls.
@@ -122,7 +121,8 @@ fn times(built: &Built, bytes: usize, ipv6: bool) -> Result<Vec<f64>> {
     let [client, server] = [built.client_address(false), built.server_address(false)]
         .map(|address| endpoint(&built.pins, address));
     let (client, server) = (client?, server?);
-    let frame = frame(built, (&client, &server), bytes, ipv6);
+    let macs = [client.mac, server.mac].map(bytes_of);
+    let frame = frame::udp(built, macs, bytes, ipv6);
     let mut context = [0; IFINDEX_OFFSET + 4];
     context[IFINDEX_OFFSET..].copy_from_slice(&client.ifindex.to_ne_bytes());
     let program = SchedClassifier::from_pin(built.pins.join("programs/port_ingress"))?;
@@ -143,40 +143,8 @@ fn times(built: &Built, bytes: usize, ipv6: bool) -> Result<Vec<f64>> {
     (0..CALLS).map(|_| once()).collect()
 }
 
-/// A UDP datagram from one endpoint to the other; port security reads its addresses.
-fn frame(
-    built: &Built,
-    (client, server): (&EndpointEntry, &EndpointEntry),
-    bytes: usize,
-    ipv6: bool,
-) -> Vec<u8> {
-    let mut frame = Vec::with_capacity(bytes);
-    for unit in server.mac.iter().chain(&client.mac) {
-        frame.extend(unit.to_ne_bytes());
-    }
-    let octets = |address| match address {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
-    };
-    // Lengths fit: frames are of 1500 bytes at most.
-    let length = |header: usize| {
-        u16::try_from(bytes - header)
-            .unwrap_or_default()
-            .to_be_bytes()
-    };
-    if ipv6 {
-        frame.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
-        frame.extend(length(14 + 40));
-        frame.extend([17, 64]);
-    } else {
-        frame.extend([0x08, 0x00, 0x45, 0]);
-        frame.extend(length(14));
-        frame.extend([0, 0, 0, 0, 64, 17, 0, 0]);
-    }
-    frame.extend(octets(built.client_address(ipv6)));
-    frame.extend(octets(built.server_address(ipv6)));
-    frame.extend([0x9c, 0x40, 0x9c, 0x41]);
-    frame.extend(length(frame.len() - 4));
-    frame.resize(bytes, 0);
-    frame
+/// The bytes of a MAC address that a map has in units.
+fn bytes_of(mac: [u16; 3]) -> [u8; 6] {
+    let [[a, b], [c, d], [e, f]] = mac.map(u16::to_ne_bytes);
+    [a, b, c, d, e, f]
 }
