@@ -18,7 +18,7 @@ use crate::program::map;
 
 /// A host that the frames of a case are played on.
 pub(super) struct Stage {
-    pub(super) host: Host,
+    host: Host,
     pub(super) topology: Topology,
     /// Whether legs have queues of their own, as with XDP. Said of the other host too: both are sent
     /// the same.
