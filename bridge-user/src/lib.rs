@@ -6,4 +6,5 @@ pub mod ipam;
 pub mod kernel;
 pub mod model;
 pub mod ops;
+pub mod service;
 pub mod store;

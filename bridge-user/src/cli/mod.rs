@@ -1,6 +1,7 @@
 //! The command line: parses, calls `ops`, prints. One file a noun; data goes to stdout, messages
 //! to stderr; exit codes are 0 done, 1 refused or failed, 2 wrong usage.
 
+mod daemon;
 mod doctor;
 mod explain;
 mod net;
@@ -21,6 +22,7 @@ use tracing::Level;
 
 use crate::model::SandboxRefError;
 use crate::ops::{self, Context, Paths};
+use crate::service::ServiceError;
 
 const DEFAULT_STATE_DIRECTORY: &str = "/var/lib/bridge-user";
 
@@ -68,6 +70,8 @@ enum Command {
     Explain(explain::ExplainArguments),
     /// Show frames that the program drops or leaves to the bridge, as they come.
     Trace(trace::TraceArguments),
+    /// Serve names, and remove what died, until SIGTERM.
+    Daemon(daemon::DaemonArguments),
     /// Make two networks and four sandboxes, measure both datapaths, and remove everything.
     Demo,
     /// Make the kernel be as the state says: repair, restore, finish what was cut off.
@@ -92,6 +96,9 @@ enum CliError {
     /// Standard output cannot be written.
     #[error("failed to write the output")]
     Output(#[from] io::Error),
+    /// The daemon does not run.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
     /// Options without a command.
     #[error("no command is given: see --help")]
     NoCommand,
@@ -132,7 +139,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    tell(arguments.verbose);
+    match &arguments.command {
+        Some(Command::Daemon(daemon)) => daemon::tell(daemon, arguments.verbose),
+        _ => tell(arguments.verbose),
+    }
     // Printed only here: rendering functions take a writer.
     let mut stdout = io::stdout().lock();
     match dispatch(&arguments, &mut stdout).and_then(|()| Ok(stdout.flush()?)) {
@@ -193,6 +203,7 @@ fn dispatch(arguments: &Arguments, out: &mut impl Write) -> Result<(), CliError>
         Some(Command::Fdb(arguments)) => stats::fdb(arguments, paths, out),
         Some(Command::Explain(arguments)) => explain::run(arguments, paths, out),
         Some(Command::Trace(arguments)) => trace::run(arguments, paths, out),
+        Some(Command::Daemon(_)) => daemon::run(paths),
         Some(Command::Demo) => Ok(ops::demo(paths, out)?),
         Some(Command::Reconcile) => system::reconcile(paths),
         Some(Command::Purge(purge)) => system::purge(purge, paths),
@@ -209,6 +220,7 @@ fn report(error: &CliError) {
     let mut stderr = io::stderr().lock();
     let hint = match error {
         CliError::Operation(error) => error.hint(),
+        CliError::Service(error) => error.hint(),
         _ => None,
     };
     let text = ops::chain(error).replace('\n', " ");

@@ -3,6 +3,7 @@
 
 pub mod bpf;
 pub mod features;
+pub mod files;
 pub mod netlink;
 pub mod netns;
 pub mod nft;

@@ -62,16 +62,30 @@ impl Object<'_> {
 
 /// The lock file of a state directory.
 #[derive(Debug)]
-pub(super) struct LockFile(PathBuf);
+pub(super) struct LockFile {
+    path: PathBuf,
+    create: bool,
+}
 
 impl LockFile {
     pub(super) fn new(state_directory: &Path) -> Self {
-        Self(state_directory.join("lock"))
+        Self {
+            path: state_directory.join("lock"),
+            create: true,
+        }
+    }
+
+    /// The one of a state that is there, and is not made where it is not.
+    pub(super) fn existing(state_directory: &Path) -> Self {
+        Self {
+            create: false,
+            ..Self::new(state_directory)
+        }
     }
 
     /// What an error with it is called.
     pub(super) fn failed(&self) -> impl FnOnce(io::Error) -> Error {
-        failed("lock", &self.0)
+        failed("lock", &self.path)
     }
 
     /// Waits until nobody else holds the object, and holds it alone.
@@ -86,7 +100,7 @@ impl LockFile {
             let lock = self.lock(Object::State, kind, true)?;
             // While we waited, the file may have become another one.
             let held = lock.file.metadata()?.ino();
-            if std::fs::metadata(&self.0).is_ok_and(|file| file.ino() == held) {
+            if std::fs::metadata(&self.path).is_ok_and(|file| file.ino() == held) {
                 return Ok(lock);
             }
         }
@@ -106,10 +120,10 @@ impl LockFile {
         let file = options
             .read(true)
             .write(true)
-            .create(true)
+            .create(self.create)
             .truncate(false)
             .mode(0o600);
-        let file = file.open(&self.0)?;
+        let file = file.open(&self.path)?;
         let flock = libc::flock {
             l_type: i16::try_from(kind).unwrap_or_default(),
             l_whence: i16::try_from(libc::SEEK_SET).unwrap_or_default(),

@@ -28,6 +28,7 @@ mod sandbox;
 mod shared;
 mod trace;
 
+use std::io;
 use std::path::PathBuf;
 
 pub use attach::ConnectSpec;
@@ -87,6 +88,22 @@ impl Context {
         let locks = LockFile::new(&paths.state);
         let in_use = locks.state(false).map_err(locks.failed())?;
         Self::open_in_use(paths, config, locks, Some(in_use))
+    }
+
+    /// As [`Self::open`], for a state that is there; where there is none, none is made.
+    pub fn open_existing(paths: &Paths) -> Result<Option<Self>, Error> {
+        probe::check()?;
+        let config = Config::read(paths.config.as_deref())?;
+        let locks = LockFile::existing(&paths.state);
+        let in_use = match locks.state(false) {
+            Ok(in_use) => in_use,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(locks.failed()(e)),
+        };
+        if !Store::exists(&paths.state) {
+            return Ok(None);
+        }
+        Self::open_in_use(paths, config, locks, Some(in_use)).map(Some)
     }
 
     fn open_in_use(

@@ -15,6 +15,9 @@ use rusqlite::{Connection, TransactionBehavior};
 /// `PRAGMA user_version` of a file with `schema.sql`.
 const SCHEMA_VERSION: i64 = 2;
 
+/// The database in a state directory.
+const DATABASE: &str = "state.db";
+
 /// How long a command waits for the transactions of others.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -107,6 +110,11 @@ impl Store {
         Ok(())
     }
 
+    /// Whether a state is in a directory.
+    pub fn exists(directory: &Path) -> bool {
+        directory.join(DATABASE).exists()
+    }
+
     /// Opens the state in a directory.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let failed = |source| StoreError::Directory {
@@ -117,7 +125,7 @@ impl Store {
         // SQLite does not wait for others while it changes the journal mode of a new file.
         let alone = fs::File::open(directory).map_err(failed)?;
         alone.lock().map_err(failed)?;
-        let path = directory.join("state.db");
+        let path = directory.join(DATABASE);
         let connection = Connection::open(&path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         // A transaction survives our death at once; after a power cut the last ones may be

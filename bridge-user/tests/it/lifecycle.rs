@@ -183,7 +183,7 @@ fn purge_touches_no_file_that_is_no_state() {
     let host = Host::new();
     host.call("mkdir -m 700 /run/mine").ok();
     host.call("cp /etc/passwd /run/mine/state.db").ok();
-    let purge = "/run/bridge-user --state-dir /run/mine purge --yes";
+    let purge = "/run/bin/bridge-user --state-dir /run/mine purge --yes";
     host.call(purge).fails_with(1, &["state database"]);
     assert!(!host.read("/run/mine/state.db").is_empty());
     host.call("chmod 755 /run/mine").ok();

@@ -8,6 +8,7 @@ mod host;
 mod bad_input;
 mod config;
 mod crash;
+mod daemon;
 mod forwarding;
 mod fuzz;
 mod hosts_files;

@@ -188,9 +188,9 @@ fn a_step_that_fails_is_undone() {
 fn a_state_directory_that_cannot_be_is_named() {
     let host = Host::new();
     host.call("touch /run/file").ok();
-    host.call("/run/bridge-user --state-dir /run/file net ls")
+    host.call("/run/bin/bridge-user --state-dir /run/file net ls")
         .fails_with(1, &["/run/file"]);
-    host.call("/run/bridge-user --state-dir /proc/state net ls")
+    host.call("/run/bin/bridge-user --state-dir /proc/state net ls")
         .fails_with(1, &["/proc/state"]);
     host.assert_clean();
 }
@@ -208,7 +208,7 @@ fn a_second_state_directory_does_not_take_over() {
     host.create("n");
     host.join("n", "a");
     let before = host.snapshot();
-    let second = "/run/bridge-user --state-dir /run/second";
+    let second = "/run/bin/bridge-user --state-dir /run/second";
     let connect = host.call(&format!("{second} net connect --create bridge b"));
     connect.fails_with(1, &["another state"]);
     let purge = host.call(&format!("{second} purge --yes"));

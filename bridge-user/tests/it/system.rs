@@ -124,12 +124,12 @@ fn completions_are_printed_for_every_shell() {
 #[test]
 fn a_broken_pipe_is_no_error() {
     let host = Host::new();
-    let pipeline = "set -o pipefail; /run/bridge-user --state-dir /run/state net ls | true";
+    let pipeline = "set -o pipefail; /run/bin/bridge-user --state-dir /run/state net ls | true";
     for _ in 0..5 {
         let ran = host.call("bash -c").arg(pipeline).run();
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{ran}");
     }
-    let pipeline = "set -o pipefail; /run/bridge-user completions bash | head -c 1 >/dev/null";
+    let pipeline = "set -o pipefail; /run/bin/bridge-user completions bash | head -c 1 >/dev/null";
     let ran = host.call("bash -c").arg(pipeline).run();
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{ran}");
 }
@@ -137,7 +137,7 @@ fn a_broken_pipe_is_no_error() {
 #[test]
 fn the_state_directory_can_come_from_the_environment() {
     let host = Host::new();
-    host.call("/run/bridge-user net create n")
+    host.call("/run/bin/bridge-user net create n")
         .env("BRIDGE_USER_STATE_DIR", "/run/state")
         .ok();
     assert_eq!(host.networks(), ["n"]);

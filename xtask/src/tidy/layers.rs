@@ -6,7 +6,10 @@ use crate::source::Source;
 /// Each layer, and those that it may import besides itself. A module that is not here (the
 /// library's own `error`, say) may be imported by all but the pure layers.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("cli", &["ops", "ipam", "store", "kernel", "model"]),
+    (
+        "cli",
+        &["ops", "service", "ipam", "store", "kernel", "model"],
+    ),
     ("docker", &["ops", "ipam", "store", "kernel", "model"]),
     ("cni", &["ops", "ipam", "store", "kernel", "model"]),
     ("ops", &["ipam", "store", "kernel", "model"]),

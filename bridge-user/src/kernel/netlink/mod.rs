@@ -10,6 +10,7 @@ mod link;
 mod route;
 mod traffic;
 mod veth;
+mod watch;
 
 use std::io;
 
@@ -34,6 +35,7 @@ pub use link::{
 pub use route::{Route, default_route, ensure_default_route, routes};
 pub use traffic::{Received, Traffic, received};
 pub use veth::{VethSpec, create_veth};
+pub use watch::{LinkEvent, LinkWatch};
 
 use super::netns::{NetNs, NetNsError};
 

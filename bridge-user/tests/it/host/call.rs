@@ -1,5 +1,6 @@
 //! Commands on a host: started, timed out, and judged.
 
+use std::io::Read as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -199,10 +200,38 @@ impl std::fmt::Display for Ran {
 }
 
 impl Running {
+    /// Reads standard error until a line has this; what is read is not given again.
+    #[track_caller]
+    pub(crate) fn wait_for_error_line(&mut self, part: &str) {
+        let child = self.0.as_mut().expect("it is taken only when it ends");
+        let stderr = child.stderr.as_mut().expect("it is piped");
+        let mut line = Vec::new();
+        let mut byte = [0];
+        // A byte at a time: what follows the line stays in the pipe.
+        while stderr.read(&mut byte).expect("a pipe is readable") == 1 {
+            line.push(byte[0]);
+            if byte[0] == b'\n' {
+                if String::from_utf8_lossy(&line).contains(part) {
+                    return;
+                }
+                line.clear();
+            }
+        }
+        panic!("it ended without saying {part:?}");
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) {
-        let child = self.0.as_ref().expect("it is taken only in the end");
+        let child = self.0.as_ref().expect("it is taken only when it ends");
         send(child, signal);
+    }
+
+    /// Ends it by a signal and gives what came of it.
+    pub(crate) fn end(mut self, signal: Signal) -> Ran {
+        let child = self.0.take().expect("it is taken only when it ends");
+        send(&child, signal);
+        let output = child.wait_with_output().expect("the process is our child");
+        Ran::new("a command in the background".into(), &output)
     }
 
     /// Ends it politely and gives what it printed.

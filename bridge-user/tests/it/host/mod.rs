@@ -19,13 +19,13 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns, unshare};
 
-pub(crate) use call::{Call, Ran};
+pub(crate) use call::{Call, Ran, Running};
 pub(crate) use kernel::{Address, array, number, text};
 pub(crate) use networks::Endpoint;
 pub(crate) use wire::{Arrival, Tap, Wire, mac};
 
 /// The binary under test, by its path on every host.
-const BINARY: &str = "/run/bridge-user";
+const BINARY: &str = "/run/bin/bridge-user";
 
 /// State directory on every host.
 const STATE: &str = "/run/state";
@@ -165,6 +165,14 @@ impl Host {
     /// The binary under test, with the words behind its state directory.
     pub(crate) fn bridge_user(&self, words: &str) -> Call<'_> {
         Call::new(self, &format!("{BINARY} --state-dir {STATE} {words}"))
+    }
+
+    /// Starts the daemon and waits until it is ready; it ends when this is dropped.
+    #[track_caller]
+    pub(crate) fn daemon(&self) -> Running {
+        let mut daemon = self.bridge_user("daemon --foreground").spawn();
+        daemon.wait_for_error_line("ready");
+        daemon
     }
 
     /// Changes rows of the state, as an earlier boot would have left them.

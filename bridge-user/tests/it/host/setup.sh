@@ -2,9 +2,9 @@
 # Ends when its standard input does, and everything on the host with it.
 set -eu
 mount -t tmpfs tmpfs /run
-mkdir /run/netns /run/etc /run/etc-work
-touch /run/bridge-user
-mount --bind "$1" /run/bridge-user
+mkdir /run/bin /run/netns /run/etc /run/etc-work
+touch /run/bin/bridge-user
+mount --bind "$1" /run/bin/bridge-user
 # An own /etc/netns, whether the machine has one or not.
 mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/etc,workdir=/run/etc-work /etc
 mkdir -p /etc/netns

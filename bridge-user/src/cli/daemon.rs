@@ -1,0 +1,96 @@
+//! `daemon`.
+
+use std::io;
+use std::sync::Arc;
+
+use clap::Args;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::SystemTime;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use super::CliError;
+use crate::ops::{self, Context, Paths};
+use crate::service::{self, Settings};
+
+/// It stays attached to whatever started it, and ends with SIGTERM; SIGHUP reloads.
+#[derive(Debug, Args)]
+pub(super) struct DaemonArguments {
+    /// Log for people: with time and level. Else with the priorities that a service manager reads.
+    #[arg(long)]
+    foreground: bool,
+}
+
+pub(super) fn run(paths: &Paths) -> Result<(), CliError> {
+    let settings = Settings {
+        state_directory: paths.state.clone(),
+    };
+    let paths = paths.clone();
+    let sweep = Arc::new(move || {
+        // Opening the state makes right what is not, as it does for every command.
+        let wrong = match Context::open_existing(&paths) {
+            Ok(context) => context.and_then(|c| c.left_wrong().map(|error| ops::chain(error))),
+            Err(error) => Some(ops::chain(&error)),
+        };
+        if let Some(error) = wrong {
+            tracing::warn!("not everything is as it should be: {error}");
+        }
+    });
+    Ok(service::run(&settings, sweep)?)
+}
+
+/// Sends what the daemon has to tell to standard error.
+pub(super) fn tell(arguments: &DaemonArguments, verbose: u8) {
+    // What operations tell of the kernel is more than a log wants to know.
+    let (service, rest) = match verbose {
+        0 => (Level::INFO, Level::WARN),
+        1 => (Level::INFO, Level::INFO),
+        _ => (Level::DEBUG, Level::DEBUG),
+    };
+    let levels = Targets::new()
+        .with_target("bridge_user", rest)
+        .with_target("bridge_user::service", service)
+        .with_default(Level::ERROR);
+    let lines = fmt::layer().with_writer(io::stderr);
+    let registry = tracing_subscriber::registry();
+    if arguments.foreground {
+        let lines = lines.with_timer(SystemTime).with_target(false);
+        registry.with(lines.with_filter(levels)).init();
+    } else {
+        registry
+            .with(lines.event_format(Priorities).with_filter(levels))
+            .init();
+    }
+}
+
+/// Lines as sd-daemon(3) wants them: the manager has the time, and takes the priority off.
+struct Priorities;
+
+impl<S, N> FormatEvent<S, N> for Priorities
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> std::fmt::Result {
+        let priority = match *event.metadata().level() {
+            Level::ERROR => 3,
+            Level::WARN => 4,
+            Level::INFO => 6,
+            Level::DEBUG | Level::TRACE => 7,
+        };
+        write!(writer, "<{priority}>")?;
+        context.format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
+}

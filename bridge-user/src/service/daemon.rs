@@ -1,0 +1,74 @@
+//! The daemon: one process, one thread for the network, others for what may block.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::instance::Instance;
+use super::watch::{Wakes, pass_on_events, sweep_when_wanted};
+use super::{ServiceError, notify};
+
+/// What the daemon is told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the state is.
+    pub state_directory: PathBuf,
+}
+
+/// Runs until SIGTERM or SIGINT. `sweep` makes right what is not; it may block, and tells of its
+/// errors itself.
+pub fn run(settings: &Settings, sweep: Arc<dyn Fn() + Send + Sync>) -> Result<(), ServiceError> {
+    let _instance = Instance::become_it()?;
+    raise_open_files();
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime
+        .map_err(ServiceError::Start)?
+        .block_on(serve(settings, sweep))
+}
+
+async fn serve(
+    settings: &Settings,
+    sweep: Arc<dyn Fn() + Send + Sync>,
+) -> Result<(), ServiceError> {
+    let on = |kind| signal(kind).map_err(ServiceError::Start);
+    let (mut term, mut int) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+    let mut hup: Signal = on(SignalKind::hangup())?;
+    let wakes = Arc::new(Wakes::default());
+    pass_on_events(&settings.state_directory, Arc::clone(&wakes))?;
+    // Whatever happened while no daemon ran.
+    wakes.sweep.notify_one();
+    notify::ready();
+    tracing::info!("ready");
+    let working = sweep_when_wanted(&wakes, sweep);
+    tokio::pin!(working);
+    loop {
+        tokio::select! {
+            () = &mut working => {}
+            _ = term.recv() => break,
+            _ = int.recv() => break,
+            _ = hup.recv() => {
+                notify::reloading();
+                tracing::info!("reloading");
+                wakes.sweep.notify_one();
+                notify::ready();
+            }
+        }
+    }
+    notify::stopping();
+    tracing::info!("stopping");
+    Ok(())
+}
+
+/// Every connection and every question that is passed on needs a file of its own.
+fn raise_open_files() {
+    let raise = || {
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    };
+    if let Err(errno) = raise() {
+        tracing::warn!("failed to raise the limit of open files: {errno}");
+    }
+}
