@@ -24,6 +24,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     tool("bpftool", "bpftool"),
     tool("ip", "iproute2"),
     tool("nft", "nftables"),
+    tool("dig", "bind9-dnsutils"),
     tool("ethtool", "ethtool"),
     tool("ping", "iputils-ping"),
     tool("iperf3", "iperf3"),

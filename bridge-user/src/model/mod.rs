@@ -8,6 +8,7 @@ mod mac;
 mod name;
 mod network;
 mod options;
+mod resolv;
 mod sandbox;
 mod sizes;
 
@@ -18,5 +19,6 @@ pub use mac::{MacAddress, ParseMacError, mac_text};
 pub use name::{EndpointName, InterfaceName, NameError, NetworkName};
 pub use network::{BUILTIN_BRIDGE, Datapath, Driver, Network, Pool, PoolError};
 pub use options::{OptionError, Options};
+pub use resolv::ResolvConf;
 pub use sandbox::{NETNS_DIR, Sandbox, SandboxRef, SandboxRefError};
 pub use sizes::{Endpoints, EventsBytes, MapSizes, Size, SizeError, Subnets};

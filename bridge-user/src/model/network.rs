@@ -344,6 +344,19 @@ impl Network {
         self.name.as_str() == BUILTIN_BRIDGE
     }
 
+    /// Whether its endpoints find each other by name: on the default network only where the user
+    /// says so, as with Docker.
+    pub fn tells_names(&self) -> bool {
+        self.options.dns.unwrap_or(!self.is_default())
+    }
+
+    /// The gateway addresses that are on its bridge, IPv4 first.
+    pub fn bridge_addresses(&self) -> impl Iterator<Item = IpNet> {
+        let inhibited = |ip: IpNet| ip.addr().is_ipv4() && self.options.inhibit_ipv4;
+        let gateways = self.pools.iter().map(Pool::gateway_cidr);
+        gateways.filter(move |gateway| !inhibited(*gateway))
+    }
+
     /// Whether endpoints get IPv6 addresses.
     pub fn ipv6(&self) -> bool {
         self.pools.iter().any(|pool| pool.subnet().addr().is_ipv6())

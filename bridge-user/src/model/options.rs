@@ -11,8 +11,9 @@ const CONTAINER_IFACE_PREFIX: &str = "com.docker.network.container_iface_prefix"
 const MTU: &str = "com.docker.network.driver.mtu";
 const PORT_SECURITY: &str = "bridge-user.port_security";
 const STORM_PPS: &str = "bridge-user.storm_pps";
+const DNS: &str = "bridge-user.dns";
 
-const KEYS: [&str; 7] = [
+const KEYS: [&str; 8] = [
     ENABLE_ICC,
     BRIDGE_NAME,
     INHIBIT_IPV4,
@@ -20,6 +21,7 @@ const KEYS: [&str; 7] = [
     MTU,
     PORT_SECURITY,
     STORM_PPS,
+    DNS,
 ];
 
 /// Smallest MTU of a network: what IPv6 asks of every link (RFC 8200, section 5) is 1280, IPv4
@@ -49,6 +51,8 @@ pub struct Options {
     pub port_security: bool,
     /// Broadcast and multicast frames a second that an endpoint may send; 0 is no limit.
     pub storm_pps: u32,
+    /// Whether endpoints find each other by name, where the user chose.
+    pub dns: Option<bool>,
 }
 
 /// Why an option is refused.
@@ -83,6 +87,7 @@ impl Options {
             mtu: 1500,
             port_security: true,
             storm_pps: STORM_PPS_DEFAULT,
+            dns: None,
         };
         for (key, value) in options {
             let refuse = |expected: String| OptionError::Value {
@@ -115,6 +120,7 @@ impl Options {
                         .ok_or_else(|| refuse(format!("it is {MTU_MIN} to {MTU_MAX} bytes")))?;
                 }
                 PORT_SECURITY => parsed.port_security = flag()?,
+                DNS => parsed.dns = Some(flag()?),
                 STORM_PPS => {
                     parsed.storm_pps = value.parse().map_err(|_| {
                         refuse("it is a number of frames a second, 0 for no limit".into())
@@ -157,6 +163,7 @@ mod tests {
         ));
         for (key, value) in [
             (ENABLE_ICC, "perhaps"),
+            (DNS, "yes"),
             (MTU, "67"),
             (MTU, "65536"),
             (MTU, "big"),

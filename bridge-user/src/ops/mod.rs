@@ -24,6 +24,7 @@ mod ports;
 mod purge;
 mod reconcile;
 mod remove;
+mod resolv;
 mod sandbox;
 mod shared;
 mod trace;

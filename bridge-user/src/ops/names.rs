@@ -1,21 +1,19 @@
 //! Hosts files of named sandboxes: /etc/netns/NAME/hosts, which `ip netns exec` mounts over
 //! /etc/hosts. Written in place: a mounted file is seen by its inode, not by its name.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::chain;
-use super::file::{ensure_file_absent, failed};
+use super::file::{ensure_file_absent, failed, update};
 use super::lock::Object;
-use super::{Context, Error};
+use super::{Context, Error, resolv};
 use crate::fault;
-use crate::model::{BUILTIN_BRIDGE, Endpoint, HostsEntry, HostsFile, Id, Sandbox, State};
+use crate::model::{Endpoint, HostsEntry, HostsFile, Id, Network, ResolvConf, Sandbox, State};
 use crate::store::Store;
 
 /// Where ip-netns(8) takes a namespace's own files in /etc from.
-const ETC_NETNS: &str = "/etc/netns";
+pub(super) const ETC_NETNS: &str = "/etc/netns";
 
 impl Context {
     /// Makes the hosts files right of all sandboxes with an endpoint in `network`. A file that
@@ -25,7 +23,10 @@ impl Context {
         let _lock = self.lock(Object::Names)?;
         let names = Names::read(&self.store)?;
         for endpoint in names.on_network(network) {
-            told(self.write_hosts(&endpoint.sandbox, &names))?;
+            if let Some(sandbox) = self.store.rows().sandbox(&endpoint.sandbox)? {
+                told(self.write_hosts(&sandbox, &names))?;
+                told(resolv::write(&sandbox, &names))?;
+            }
         }
         Ok(())
     }
@@ -36,6 +37,7 @@ impl Context {
         let Some(path) = hosts_path(sandbox) else {
             return Ok(());
         };
+        told(resolv::remove(sandbox))?;
         if !sandbox.owns_hosts {
             return if path.exists() {
                 told(update(&path, |present| {
@@ -53,17 +55,14 @@ impl Context {
         Ok(())
     }
 
-    fn write_hosts(&mut self, id: &Id, names: &Names) -> Result<(), Error> {
-        let Some(sandbox) = self.store.rows().sandbox(id)? else {
+    fn write_hosts(&mut self, sandbox: &Sandbox, names: &Names) -> Result<(), Error> {
+        let Some(path) = hosts_path(sandbox) else {
             return Ok(());
         };
-        let Some(path) = hosts_path(&sandbox) else {
-            return Ok(());
-        };
-        let hosts = names.hosts_of(id);
+        let hosts = names.hosts_of(&sandbox.id);
         let mut owned = sandbox.owns_hosts;
         if !owned && !path.exists() {
-            self.store.write(|rows| rows.set_owns_hosts(id))?;
+            self.store.write(|rows| rows.set_owns_hosts(&sandbox.id))?;
             owned = true;
             fault::step();
         }
@@ -92,23 +91,25 @@ fn told(written: Result<(), Error>) -> Result<(), Error> {
     }
 }
 
-/// All that hosts files say, read at once.
-struct Names {
-    /// Those that are there, or coming; one that is going has no name any more.
+/// All that the files say, read at once.
+pub(super) struct Names {
+    /// All; one that is going has no name any more.
     endpoints: Vec<Endpoint>,
-    /// The network whose endpoints do not know each other by name.
-    default_network: Option<Id>,
+    /// Networks whose endpoints know each other by name.
+    telling: Vec<Network>,
+    /// What this host asks others for.
+    host: ResolvConf,
 }
 
 impl Names {
-    fn read(store: &Store) -> Result<Self, Error> {
+    pub(super) fn read(store: &Store) -> Result<Self, Error> {
         let rows = store.rows();
-        let default_network = rows
-            .network_named(BUILTIN_BRIDGE)?
-            .map(|network| network.id);
+        let mut telling = rows.networks()?;
+        telling.retain(Network::tells_names);
         Ok(Self {
             endpoints: rows.endpoints()?,
-            default_network,
+            telling,
+            host: resolv::of_host(),
         })
     }
 
@@ -119,10 +120,24 @@ impl Names {
             .filter(move |endpoint| endpoint.network == *network)
     }
 
-    /// What a sandbox should know: itself on every network, and on user-defined ones the others.
+    /// What a sandbox should have as its resolver file; `None` where no network tells it names.
+    pub(super) fn resolv_of(&self, sandbox: &Id) -> Option<ResolvConf> {
+        let there = |e: &&Endpoint| e.sandbox == *sandbox && e.state != State::Deleting;
+        let on = self.endpoints.iter().filter(there);
+        let on = on.filter_map(|e| self.telling.iter().find(|network| network.id == e.network));
+        let resolvers = on.filter_map(|network| {
+            let gateway = network.bridge_addresses().next()?;
+            Some((network.internal, gateway.addr()))
+        });
+        // One resolver tells all that the sandbox may know; on an internal network it asks nobody.
+        let (internal, resolver) = resolvers.min_by_key(|(internal, _)| *internal)?;
+        Some(self.host.for_sandbox(resolver, internal))
+    }
+
+    /// What a sandbox should know: itself on every network, and the others where names are told.
     fn hosts_of(&self, sandbox: &Id) -> HostsFile {
         let is_named = |endpoint: &&Endpoint| endpoint.state != State::Deleting;
-        let is_user_defined = |e: &Endpoint| Some(&e.network) != self.default_network.as_ref();
+        let tells = |e: &Endpoint| self.telling.iter().any(|network| network.id == e.network);
         let mine = |endpoint: &&Endpoint| endpoint.sandbox == *sandbox;
         let own: Vec<&Endpoint> = self
             .endpoints
@@ -132,9 +147,9 @@ impl Names {
             .collect();
         let mut entries = Vec::new();
         for endpoint in &own {
-            push(&mut entries, endpoint, is_user_defined(endpoint));
+            push(&mut entries, endpoint, tells(endpoint));
         }
-        for endpoint in own.iter().filter(|endpoint| is_user_defined(endpoint)) {
+        for endpoint in own.iter().filter(|endpoint| tells(endpoint)) {
             let others = self
                 .on_network(&endpoint.network)
                 .filter(|other| !mine(other));
@@ -161,41 +176,4 @@ fn push(entries: &mut Vec<HostsEntry>, endpoint: &Endpoint, with_aliases: bool) 
 fn hosts_path(sandbox: &Sandbox) -> Option<PathBuf> {
     let name = sandbox.reference.netns_name()?;
     Some(Path::new(ETC_NETNS).join(name.as_str()).join("hosts"))
-}
-
-/// Rewrites a file in place, if its text changes. What others wrote in it may be in any encoding:
-/// a byte is a character here (Latin-1), and we write ASCII only.
-fn update(path: &Path, text: impl FnOnce(&str) -> String) -> Result<(), Error> {
-    let mut options = OpenOptions::new();
-    let file = options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        // A FIFO would keep us waiting.
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path);
-    let mut file = file.map_err(failed("open", path))?;
-    if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-        let source = io::Error::other("it is not a regular file");
-        return Err(failed("write", path)(source));
-    }
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(failed("read", path))?;
-    let present: String = bytes.iter().copied().map(char::from).collect();
-    let wanted = text(&present);
-    if wanted == present {
-        return Ok(());
-    }
-    let bytes: Vec<u8> = wanted
-        .chars()
-        .map(|c| u8::try_from(c).expect("it came of a byte, or is ASCII"))
-        .collect();
-    let mut write = || {
-        file.rewind()?;
-        file.write_all(&bytes)?;
-        fault::step();
-        file.set_len(bytes.len() as u64)
-    };
-    write().map_err(failed("write", path))
 }

@@ -26,11 +26,8 @@ impl Context {
         )?;
         fault::step();
         sysctl::prepare_bridge(network.bridge.as_str(), network.ipv6())?;
-        for pool in &network.pools {
-            if pool.subnet().addr().is_ipv4() && network.options.inhibit_ipv4 {
-                continue;
-            }
-            netlink::ensure_address(&mut self.netlink, bridge, pool.gateway_cidr())?;
+        for gateway in network.bridge_addresses() {
+            netlink::ensure_address(&mut self.netlink, bridge, gateway)?;
             fault::step();
         }
         netlink::set_up(&mut self.netlink, bridge)?;

@@ -2,14 +2,20 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
 
+use super::dns::Dns;
 use super::instance::Instance;
 use super::watch::{Wakes, pass_on_events, sweep_when_wanted};
 use super::{ServiceError, notify};
+
+/// How often we look whether we listen where we should, events or not.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What the daemon is told.
 #[derive(Debug, Clone)]
@@ -38,6 +44,8 @@ async fn serve(
     let mut hup: Signal = on(SignalKind::hangup())?;
     let wakes = Arc::new(Wakes::default());
     pass_on_events(&settings.state_directory, Arc::clone(&wakes))?;
+    let mut dns = Dns::new(&settings.state_directory);
+    dns.listen();
     // Whatever happened while no daemon ran.
     wakes.sweep.notify_one();
     notify::ready();
@@ -47,11 +55,14 @@ async fn serve(
     loop {
         tokio::select! {
             () = &mut working => {}
+            // What an event did not tell, a second does: an address that others had, say.
+            _ = timeout(LOOK, wakes.refresh.notified()) => dns.listen(),
             _ = term.recv() => break,
             _ = int.recv() => break,
             _ = hup.recv() => {
                 notify::reloading();
                 tracing::info!("reloading");
+                dns.reload();
                 wakes.sweep.notify_one();
                 notify::ready();
             }

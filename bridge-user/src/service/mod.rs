@@ -4,6 +4,7 @@
 //! it changes by the operations that commands use, which its caller hands to it.
 
 mod daemon;
+mod dns;
 mod error;
 mod instance;
 mod notify;

@@ -3,6 +3,7 @@
 mod endpoints;
 mod meta;
 mod networks;
+mod reader;
 mod sandboxes;
 
 use std::fs;
@@ -10,6 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use reader::Reader;
 use rusqlite::{Connection, TransactionBehavior};
 
 /// `PRAGMA user_version` of a file with `schema.sql`.

@@ -55,7 +55,8 @@ fn a_file_has_the_own_names_first_and_then_the_others() {
     host.assert_pings("a", "-6 db");
     host.bridge_user("net disconnect n b").ok();
     assert_eq!(lines(&host, "a"), of(&a, "a www shop"));
-    assert_eq!(host.files("/etc/netns"), [path("a")]);
+    let files = [path("a"), "/etc/netns/a/resolv.conf".into()];
+    assert_eq!(host.files("/etc/netns"), files);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod bad_input;
 mod config;
 mod crash;
 mod daemon;
+mod dns;
 mod forwarding;
 mod fuzz;
 mod hosts_files;

@@ -2,6 +2,7 @@
 //! works on the real kernel, and which end with the test, however it ends.
 
 mod call;
+mod dns;
 mod kernel;
 mod maps;
 mod networks;
@@ -34,9 +35,11 @@ const STATE: &str = "/run/state";
 pub(crate) const PINS: &str = "/sys/fs/bpf/bridge-user";
 
 /// What a Debian machine needs for these tests, by package.
-const TOOLS: [(&str, &str); 16] = [
+const TOOLS: [(&str, &str); 18] = [
     ("bpftool", "bpftool"),
     ("bridge", "iproute2"),
+    ("dig", "bind9-dnsutils"),
+    ("getent", "libc-bin"),
     ("ip", "iproute2"),
     ("iperf3", "iperf3"),
     ("nft", "nftables"),

@@ -103,6 +103,12 @@ impl Host {
         found[0].clone()
     }
 
+    /// The IPv4 gateway of a network.
+    #[track_caller]
+    pub(crate) fn gateway_of(&self, network: &str) -> String {
+        text(&self.inspect(network)["IPAM"]["Config"][0]["Gateway"])
+    }
+
     /// Name of a network's bridge.
     #[track_caller]
     pub(crate) fn bridge_of(&self, network: &str) -> String {

@@ -1,0 +1,128 @@
+//! resolv.conf(5): what a host's says, and what a sandbox's should.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+/// The first line of a file of ours.
+const MARK: &str = "# Made by bridge-user; without this line it is left alone.";
+
+/// More nameservers than this are not asked: `MAXNS` (resolv.h of glibc 2.36).
+const NAMESERVERS_MAX: usize = 3;
+
+/// What a resolv.conf says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ResolvConf {
+    /// Who is asked, in this order.
+    pub nameservers: Vec<IpAddr>,
+    /// Domains that short names are looked for in.
+    pub search: Vec<String>,
+    /// Options, as they are written.
+    pub options: Vec<String>,
+}
+
+impl ResolvConf {
+    /// Reads a file. What is not understood is nobody's nameserver: addresses with a zone, say.
+    pub fn parse(text: &str) -> Self {
+        let mut conf = Self::default();
+        for line in text.lines() {
+            let mut words = line.split_whitespace();
+            let keyword = words.next().unwrap_or_default();
+            let words = words.take_while(|word| !word.starts_with(['#', ';']));
+            let words = words.filter(|word| word.is_ascii());
+            match keyword {
+                "nameserver" => conf
+                    .nameservers
+                    .extend(words.take(1).flat_map(str::parse::<IpAddr>)),
+                // The last of these counts.
+                "search" | "domain" => conf.search = words.map(str::to_owned).collect(),
+                "options" => conf.options.extend(words.map(str::to_owned)),
+                _ => {}
+            }
+        }
+        conf
+    }
+
+    /// Whether the text of a file is ours to change: one of ours, or one that says nothing.
+    pub fn is_ours(text: &str) -> bool {
+        text.is_empty() || text.lines().next() == Some(MARK)
+    }
+
+    /// What a sandbox whose names are told at `resolver` should have on a host that has this.
+    ///
+    /// The host's nameservers follow: they are asked when nobody answers at `resolver`. A sandbox
+    /// that is `internal` has no way to them, and those on a loopback address are not its own.
+    #[must_use]
+    pub fn for_sandbox(&self, resolver: IpAddr, internal: bool) -> Self {
+        let others = self
+            .nameservers
+            .iter()
+            .filter(|ip| !internal && !ip.is_loopback());
+        let nameservers = std::iter::once(&resolver).chain(others);
+        let mut conf = Self {
+            nameservers: nameservers.take(NAMESERVERS_MAX).copied().collect(),
+            search: self.search.clone(),
+            options: self.options.clone(),
+        };
+        // A name of ours has no dot: it is asked for as it is first, as with Docker.
+        conf.options.retain(|option| !option.starts_with("ndots:"));
+        conf.options.push("ndots:0".into());
+        conf
+    }
+
+    /// A file of ours.
+    pub fn render(&self) -> String {
+        let mut text = format!("{MARK}\n");
+        for address in &self.nameservers {
+            let _ = writeln!(text, "nameserver {address}");
+        }
+        for (keyword, words) in [("search", &self.search), ("options", &self.options)] {
+            if !words.is_empty() {
+                let _ = writeln!(text, "{keyword} {}", words.join(" "));
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOST: &str = "# a comment\n\
+        domain old.example\n\
+        search corp.example exämple example  ; two\n\
+        nameserver 127.0.0.53\n\
+        nameserver 192.0.2.1 # the first\n\
+        nameserver fe80::1%eth0\n\
+        nameserver 2001:db8::1\n\
+        nameserver 192.0.2.2\n\
+        options edns0 ndots:5\n\
+        sortlist 192.0.2.0\n";
+
+    #[test]
+    fn a_hosts_file_is_read() {
+        let conf = ResolvConf::parse(HOST);
+        let addresses = conf.nameservers.iter().map(ToString::to_string);
+        let expected = ["127.0.0.53", "192.0.2.1", "2001:db8::1", "192.0.2.2"];
+        assert_eq!(addresses.collect::<Vec<_>>(), expected);
+        assert_eq!(conf.search, ["corp.example", "example"]);
+        assert_eq!(conf.options, ["edns0", "ndots:5"]);
+        assert_eq!(ResolvConf::parse(""), ResolvConf::default());
+    }
+
+    #[test]
+    fn a_sandbox_asks_us_first() {
+        let host = ResolvConf::parse(HOST);
+        let resolver = "10.90.0.1".parse().unwrap();
+        let text = host.for_sandbox(resolver, false).render();
+        let body = "nameserver 10.90.0.1\n\
+            nameserver 192.0.2.1\n\
+            nameserver 2001:db8::1\n\
+            search corp.example example\n\
+            options edns0 ndots:0\n";
+        assert_eq!(text, format!("{MARK}\n{body}"));
+        assert!(ResolvConf::is_ours(&text) && !ResolvConf::is_ours(HOST));
+        let alone = host.for_sandbox(resolver, true).nameservers;
+        assert_eq!(alone, [resolver]);
+    }
+}

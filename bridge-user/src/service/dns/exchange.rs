@@ -1,0 +1,60 @@
+//! Asking one nameserver one question: by UDP, and by TCP what does not fit.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use hickory_proto::op::{Message, MessageType};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UdpSocket};
+
+/// Asks and waits for the answer, as long as it takes. A socket a question: the kernel draws its
+/// port, which a forger has to guess besides the id (RFC 5452, 9.2). So each is asked with its own id.
+pub(super) async fn ask(server: SocketAddr, mut question: Message) -> io::Result<Message> {
+    question.metadata.id = Message::query().metadata.id;
+    let bytes = question.to_vec().map_err(io::Error::other)?;
+    let answer = by_udp(server, &question, &bytes).await?;
+    if answer.metadata.truncation {
+        return by_tcp(server, &question, &bytes).await;
+    }
+    Ok(answer)
+}
+
+async fn by_udp(server: SocketAddr, question: &Message, bytes: &[u8]) -> io::Result<Message> {
+    let any: SocketAddr = match server {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(any).await?;
+    // Others' datagrams do not reach it, and an ICMP error does.
+    socket.connect(server).await?;
+    socket.send(bytes).await?;
+    let mut buffer = vec![0; 4096];
+    loop {
+        let length = socket.recv(&mut buffer).await?;
+        if let Some(answer) = answer_to(question, &buffer[..length]) {
+            return Ok(answer);
+        }
+    }
+}
+
+async fn by_tcp(server: SocketAddr, question: &Message, bytes: &[u8]) -> io::Result<Message> {
+    let mut stream = TcpStream::connect(server).await?;
+    let length = u16::try_from(bytes.len()).map_err(io::Error::other)?;
+    stream
+        .write_all(&[&length.to_be_bytes(), bytes].concat())
+        .await?;
+    let length = stream.read_u16().await?;
+    let mut buffer = vec![0; length.into()];
+    stream.read_exact(&mut buffer).await?;
+    answer_to(question, &buffer)
+        .ok_or_else(|| io::Error::other("the answer is to another question"))
+}
+
+/// The message, if it answers this question (RFC 5452, 9.1).
+fn answer_to(question: &Message, bytes: &[u8]) -> Option<Message> {
+    let answer = Message::from_vec(bytes).ok()?;
+    let fits = answer.metadata.id == question.metadata.id
+        && answer.metadata.message_type == MessageType::Response
+        && answer.queries == question.queries;
+    fits.then_some(answer)
+}

@@ -1,0 +1,179 @@
+//! Asking others: from the cache, by joining who asks the same already, or one upstream after the
+//! other.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hickory_proto::op::{Message, ResponseCode};
+use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
+use tokio::time::{Instant as Clock, sleep_until, timeout};
+
+use super::cache::Cache;
+use super::exchange::ask;
+use super::message::{Question, QuestionKey};
+use super::upstreams::Upstreams;
+
+/// How long one upstream is waited for before the next is asked besides.
+const NEXT: Duration = Duration::from_millis(400);
+
+/// How long all are waited for before they are asked again: datagrams get lost.
+const AGAIN: Duration = Duration::from_millis(1500);
+
+/// How often each is asked.
+const ROUNDS: usize = 2;
+
+/// When to give up: glibc's resolver waits for five seconds (`RES_TIMEOUT`, resolv.h).
+const PATIENCE: Duration = Duration::from_millis(4500);
+
+/// Questions that are on their way at a time, as many as Docker has.
+const QUESTIONS: usize = 1024;
+
+/// `None`: nobody answered.
+type Found = Option<Arc<Message>>;
+
+/// What asks others.
+#[derive(Debug)]
+pub(super) struct Forwarder {
+    upstreams: Arc<Upstreams>,
+    cache: Mutex<Cache<QuestionKey>>,
+    /// Questions that are on their way: who asks the same waits for the same answer.
+    asked: Mutex<HashMap<QuestionKey, Arc<OnceCell<Found>>>>,
+}
+
+impl Forwarder {
+    pub(super) fn new(upstreams: Upstreams) -> Self {
+        Self {
+            upstreams: Arc::new(upstreams),
+            cache: Mutex::new(Cache::new()),
+            asked: Mutex::default(),
+        }
+    }
+
+    /// Forgets what was answered.
+    pub(super) fn forget(&self) {
+        self.cache
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
+    /// What others answer. `is_here` says which addresses are this host's own gateways: asking
+    /// there would be asking ourselves.
+    pub(super) async fn answer(
+        &self,
+        question: &Question,
+        client: IpAddr,
+        is_here: impl Fn(IpAddr) -> bool,
+    ) -> Message {
+        if self.upstreams.changed() {
+            self.forget();
+        }
+        let key = question.key();
+        let now = Instant::now();
+        let kept = self
+            .cache
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key, now);
+        if let Some((answer, age)) = kept {
+            return question.answer_of_others(&answer, age);
+        }
+        let Some((asked, is_first)) = self.join(&key) else {
+            return question.answer_with(ResponseCode::ServFail);
+        };
+        // Whom we may have asked asks us the same: it would wait for itself.
+        if !is_first && (is_here(client) || self.upstreams.has(client)) {
+            tracing::debug!("{client} asks us what we ask it: {:?}", question.query);
+            return question.answer_with(ResponseCode::Refused);
+        }
+        let servers = self.upstreams.servers(|ip| ip != client && !is_here(ip));
+        let ask = || self.ask_all(servers, question.for_others());
+        let found = asked.get_or_init(ask).await.clone();
+        self.leave(&key, &asked);
+        let Some(answer) = found else {
+            return question.answer_with(ResponseCode::ServFail);
+        };
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_first {
+            cache.keep(key, Arc::clone(&answer), Instant::now());
+        }
+        question.answer_of_others(&answer, 0)
+    }
+
+    /// The question's place among those on their way, and whether it is new there; `None` when
+    /// there are too many.
+    fn join(&self, key: &QuestionKey) -> Option<(Arc<OnceCell<Found>>, bool)> {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(there) = asked.get(key) {
+            return Some((Arc::clone(there), false));
+        }
+        if asked.len() >= QUESTIONS {
+            return None;
+        }
+        let new = Arc::new(OnceCell::new());
+        asked.insert(key.clone(), Arc::clone(&new));
+        Some((new, true))
+    }
+
+    fn leave(&self, key: &QuestionKey, done: &Arc<OnceCell<Found>>) {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.get(key).is_some_and(|there| Arc::ptr_eq(there, done)) {
+            asked.remove(key);
+        }
+    }
+
+    async fn ask_all(&self, servers: Vec<SocketAddr>, question: Message) -> Found {
+        let asking = ask_in_turn(&servers, &question, &self.upstreams);
+        timeout(PATIENCE, asking).await.ok().flatten().map(Arc::new)
+    }
+}
+
+/// Asks the first, and the next whenever one fails or is slow, while the earlier ones may still
+/// answer. A server's own failure counts only if no other knows better.
+async fn ask_in_turn(
+    servers: &[SocketAddr],
+    question: &Message,
+    upstreams: &Upstreams,
+) -> Option<Message> {
+    let mut turns = servers.iter().copied().cycle().take(servers.len() * ROUNDS);
+    let mut asking = JoinSet::new();
+    let mut begun = Vec::new();
+    let mut failure = None;
+    let mut next_at = Clock::now();
+    loop {
+        let turn_left = begun.len() < servers.len() * ROUNDS;
+        tokio::select! {
+            Some(joined) = asking.join_next(), if !asking.is_empty() => match joined {
+                Ok((server, Ok(answer))) => {
+                    if is_final(&answer) {
+                        upstreams.note(server, &begun);
+                        return Some(answer);
+                    }
+                    failure = Some(answer);
+                    next_at = Clock::now();
+                }
+                Ok((server, Err(error))) => {
+                    tracing::debug!("upstream {server} cannot be asked: {error}");
+                    next_at = Clock::now();
+                }
+                Err(error) => tracing::debug!("asking was cut off: {error}"),
+            },
+            () = sleep_until(next_at), if turn_left => {
+                let server = turns.next()?;
+                let question = question.clone();
+                asking.spawn(async move { (server, ask(server, question).await) });
+                begun.push(server);
+                let is_round_done = begun.len() % servers.len() == 0;
+                next_at += if is_round_done { AGAIN } else { NEXT };
+            }
+            else => return failure,
+        }
+    }
+}
+
+fn is_final(answer: &Message) -> bool {
+    [ResponseCode::NoError, ResponseCode::NXDomain].contains(&answer.metadata.response_code)
+}

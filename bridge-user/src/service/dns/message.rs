@@ -1,0 +1,183 @@
+//! Questions in, answers out: bytes to messages and back, with every bad one answered as the
+//! standards say, or not at all. Pure.
+
+use hickory_proto::op::{Edns, Message, MessageType, Metadata, OpCode, Query, ResponseCode};
+use hickory_proto::rr::{Name, Record, RecordType};
+use hickory_proto::serialize::binary::{BinEncodable as _, BinEncoder};
+
+/// Bytes of a header (RFC 1035, 4.1.1).
+const HEADER_BYTES: usize = 12;
+
+/// Largest answer by UDP without EDNS (RFC 1035, 4.2.1).
+pub(super) const UDP_BYTES: u16 = 512;
+
+/// Largest answer by UDP with it: more may come in fragments (RFC 9715, 3.2).
+pub(super) const UDP_EDNS_BYTES: u16 = 1232;
+
+/// A question that can be answered.
+#[derive(Debug, Clone)]
+pub(super) struct Question {
+    metadata: Metadata,
+    pub(super) query: Query,
+    edns: Option<Edns>,
+}
+
+impl Question {
+    /// Reads a question, or gives the answer to what is none; `None` where there should be none.
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, Option<Box<Message>>> {
+        let header: &[u8; HEADER_BYTES] = bytes.first_chunk().ok_or(None)?;
+        let id = u16::from_be_bytes([header[0], header[1]]);
+        // QR: an answer to an answer would go on for ever.
+        if header[2] & 0x80 != 0 {
+            return Err(None);
+        }
+        let op_code = OpCode::from_u8(header[2] >> 3 & 0xf);
+        let refuse = |code| Err(Some(Box::new(Message::error_msg(id, op_code, code))));
+        if op_code != OpCode::Query {
+            return refuse(ResponseCode::NotImp);
+        }
+        // One question, nothing that belongs into an answer (RFC 9619); so what the header counts
+        // cannot make us set memory aside.
+        let count = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+        if (count(4), count(6), count(8)) != (1, 0, 0) || count(10) > 8 {
+            return refuse(ResponseCode::FormErr);
+        }
+        let Ok(mut message) = Message::from_vec(bytes) else {
+            return refuse(ResponseCode::FormErr);
+        };
+        let Some(query) = message.queries.pop() else {
+            return refuse(ResponseCode::FormErr);
+        };
+        let question = Self {
+            metadata: message.metadata,
+            query,
+            edns: message.edns,
+        };
+        if question
+            .edns
+            .as_ref()
+            .is_some_and(|edns| edns.version() != 0)
+        {
+            return Err(Some(Box::new(question.answer_with(ResponseCode::BADVERS))));
+        }
+        Ok(question)
+    }
+
+    /// Whether the asker wants others to be asked.
+    pub(super) fn recursion_desired(&self) -> bool {
+        self.metadata.recursion_desired
+    }
+
+    /// An answer without records.
+    pub(super) fn answer_with(&self, code: ResponseCode) -> Message {
+        let mut message = Message::response(self.metadata.id, OpCode::Query);
+        message.metadata = Metadata::response_from_request(&self.metadata);
+        message.metadata.recursion_available = true;
+        message.metadata.response_code = code;
+        message.queries.push(self.query.clone());
+        message.edns = self.edns.as_ref().map(our_edns);
+        message
+    }
+
+    /// An answer that nobody knows better.
+    pub(super) fn answer_own(&self, records: Vec<Record>) -> Message {
+        let mut message = self.answer_with(ResponseCode::NoError);
+        message.metadata.authoritative = true;
+        message.answers = records;
+        message
+    }
+
+    /// What tells it from other questions.
+    pub(super) fn key(&self) -> QuestionKey {
+        QuestionKey {
+            name: self.query.name().to_lowercase(),
+            kind: self.query.query_type(),
+            dnssec: self
+                .edns
+                .as_ref()
+                .is_some_and(|edns| edns.flags().dnssec_ok),
+            checking_disabled: self.metadata.checking_disabled,
+        }
+    }
+
+    /// The same question, to others. What else came with it stays here: who asks, for one
+    /// (RFC 7871), and cookies that are between two (RFC 7873).
+    pub(super) fn for_others(&self) -> Message {
+        let mut message = Message::new(0, MessageType::Query, OpCode::Query);
+        message.metadata.recursion_desired = true;
+        message.metadata.checking_disabled = self.metadata.checking_disabled;
+        message.metadata.authentic_data = self.metadata.authentic_data;
+        message.queries.push(self.query.clone());
+        message.edns = self.edns.as_ref().map(our_edns);
+        message
+    }
+
+    /// An answer of others, which is `age_secs` old.
+    pub(super) fn answer_of_others(&self, answer: &Message, age_secs: u32) -> Message {
+        let mut message = self.answer_with(answer.metadata.response_code);
+        message.metadata.authentic_data = answer.metadata.authentic_data;
+        let aged = |records: &[Record]| {
+            let mut records = records.to_vec();
+            for record in &mut records {
+                record.ttl = record.ttl.saturating_sub(age_secs);
+            }
+            records
+        };
+        message.answers = aged(&answer.answers);
+        message.authorities = aged(&answer.authorities);
+        message.additionals = aged(&answer.additionals);
+        message
+    }
+
+    /// Bytes of an answer that the asker takes by UDP.
+    pub(super) fn udp_limit(&self) -> u16 {
+        let limit = |edns: &Edns| edns.max_payload().clamp(UDP_BYTES, UDP_EDNS_BYTES);
+        self.edns.as_ref().map_or(UDP_BYTES, limit)
+    }
+}
+
+/// What has the same answer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct QuestionKey {
+    name: Name,
+    kind: RecordType,
+    dnssec: bool,
+    checking_disabled: bool,
+}
+
+/// What we say of ourselves to who says so of itself.
+fn our_edns(theirs: &Edns) -> Edns {
+    let mut edns = Edns::new();
+    edns.set_max_payload(UDP_EDNS_BYTES);
+    edns.set_dnssec_ok(theirs.flags().dnssec_ok);
+    edns
+}
+
+/// Writes an answer in at most so many bytes. One that does not fit says so, and nothing else: what
+/// is asked for again by TCP need not come twice.
+pub(super) fn write(message: &Message, limit: u16) -> Option<Vec<u8>> {
+    let bytes = emit(message, limit)?;
+    let is_cut = |bytes: &[u8]| bytes.get(2).is_some_and(|flags| flags & 0x02 != 0);
+    if !is_cut(&bytes) || message.metadata.truncation {
+        return Some(bytes);
+    }
+    let mut short = Message::response(message.metadata.id, OpCode::Query);
+    short.metadata = message.metadata;
+    short.metadata.truncation = true;
+    short.queries.clone_from(&message.queries);
+    short.edns.clone_from(&message.edns);
+    emit(&short, limit)
+}
+
+fn emit(message: &Message, limit: u16) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(UDP_BYTES.into());
+    let mut encoder = BinEncoder::new(&mut bytes);
+    encoder.set_max_size(limit);
+    match message.emit(&mut encoder) {
+        Ok(()) => Some(bytes),
+        Err(error) => {
+            tracing::debug!("an answer cannot be written: {error}");
+            None
+        }
+    }
+}

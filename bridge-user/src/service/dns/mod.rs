@@ -1,0 +1,212 @@
+//! DNS on the gateway addresses of the networks: names of endpoints, and of others by asking the
+//! host's upstreams.
+//!
+//! ```text
+//! socket of a gateway -> limits -> message: read -> names of this moment -> answer -> write
+//!                                                         |  not ours: forward: cache, upstreams
+//!                 rows of the state, if they changed -----/
+//! ```
+//! An answer is as right as the state is when it is made: every question looks whether rows have
+//! changed (`store::Reader`), and nobody has to tell the daemon.
+
+mod answer;
+mod cache;
+mod exchange;
+mod forward;
+mod limits;
+mod listen;
+mod message;
+mod names;
+mod upstreams;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hickory_proto::op::{Message, ResponseCode};
+
+use self::answer::{Answer, answer};
+use self::forward::Forwarder;
+use self::limits::{Held, Limits, What};
+use self::listen::Listener;
+use self::message::Question;
+use self::names::Names;
+use self::upstreams::Upstreams;
+use crate::model::Id;
+use crate::store::{Reader, StoreError};
+
+/// Where a host says who its nameservers are (resolv.conf(5)).
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// What answers questions, whatever socket they come by.
+#[derive(Debug)]
+struct Resolver {
+    names: Mutex<Source>,
+    turn: AtomicUsize,
+    limits: Arc<Limits>,
+    forwarder: Forwarder,
+}
+
+/// Names, and where they come from.
+#[derive(Debug)]
+struct Source {
+    reader: Reader,
+    names: Arc<Names>,
+    /// An error is told once, not by every question that meets it.
+    failing: bool,
+}
+
+/// What becomes of a question at first.
+enum Step {
+    /// Nobody is answered.
+    Silence,
+    /// It could not be read.
+    Refuse(Box<Message>),
+    /// It is answered.
+    Answer(Box<Question>, Message),
+    /// Others have to be asked.
+    Forward(Forward),
+}
+
+/// A question that others are to be asked.
+struct Forward {
+    question: Box<Question>,
+    client: IpAddr,
+    _held: Held,
+}
+
+/// DNS of this host.
+#[derive(Debug)]
+pub(super) struct Dns {
+    resolver: Arc<Resolver>,
+    listeners: BTreeMap<(IpAddr, Id), Result<Listener, String>>,
+}
+
+impl Dns {
+    pub(super) fn new(state_directory: &Path) -> Self {
+        let resolver = Resolver {
+            names: Mutex::new(Source {
+                reader: Reader::new(state_directory),
+                names: Arc::default(),
+                failing: false,
+            }),
+            turn: AtomicUsize::new(0),
+            limits: Arc::default(),
+            forwarder: Forwarder::new(Upstreams::new(RESOLV_CONF.into())),
+        };
+        Self {
+            resolver: Arc::new(resolver),
+            listeners: BTreeMap::new(),
+        }
+    }
+
+    /// Forgets what others answered, and looks where to listen.
+    pub(super) fn reload(&mut self) {
+        self.resolver.forwarder.forget();
+        self.listen();
+    }
+
+    /// Listens at the gateways that there are now, and no longer at others.
+    pub(super) fn listen(&mut self) {
+        let Ok(names) = self.resolver.names() else {
+            return;
+        };
+        let wanted = names.listening();
+        self.listeners.retain(|place, _| wanted.contains(place));
+        for (address, network) in wanted {
+            let place = (address, network);
+            let present = self.listeners.get(&place);
+            if matches!(present, Some(Ok(listener)) if listener.is_alive()) {
+                continue;
+            }
+            let started = Listener::start(&self.resolver, &place.1, address);
+            let started = started.map_err(|error| error.to_string());
+            match (&started, present) {
+                (Ok(_), _) => tracing::info!("serving names at {address}"),
+                (Err(error), Some(Err(before))) if error == before => {}
+                (Err(error), _) => {
+                    tracing::error!("failed to listen at {address}, port 53: {error}");
+                }
+            }
+            self.listeners.insert(place, started);
+        }
+    }
+}
+
+impl Resolver {
+    /// The names of this moment.
+    fn names(&self) -> Result<Arc<Names>, StoreError> {
+        let mut source = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = source.reader.if_changed(|rows| match rows {
+            Some(rows) => Ok(Names::new(&rows.networks()?, &rows.endpoints()?)),
+            None => Ok(Names::default()),
+        });
+        match read {
+            Ok(changed) => {
+                if let Some(names) = changed {
+                    source.names = Arc::new(names);
+                }
+                source.failing = false;
+                Ok(Arc::clone(&source.names))
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut source.failing, true) {
+                    tracing::error!("names cannot be read: {error}");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Answers a question, or finds that others have to be asked.
+    fn begin(&self, network: &Id, client: IpAddr, bytes: &[u8]) -> Step {
+        let question = match Question::read(bytes) {
+            Ok(question) => Box::new(question),
+            Err(Some(refusal)) => return Step::Refuse(refusal),
+            Err(None) => return Step::Silence,
+        };
+        let answer = match self.find(network, client, &question) {
+            Answer::Records(records) => question.answer_own(records),
+            Answer::Code(code) => question.answer_with(code),
+            Answer::Others if !question.recursion_desired() => {
+                question.answer_with(ResponseCode::Refused)
+            }
+            Answer::Others => match self.limits.hold(client, What::Forward) {
+                Some(held) => {
+                    return Step::Forward(Forward {
+                        question,
+                        client,
+                        _held: held,
+                    });
+                }
+                None => question.answer_with(ResponseCode::ServFail),
+            },
+        };
+        Step::Answer(question, answer)
+    }
+
+    fn find(&self, network: &Id, client: IpAddr, question: &Question) -> Answer {
+        let Ok(names) = self.names() else {
+            return Answer::Code(ResponseCode::ServFail);
+        };
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        match names.asker(network, client) {
+            Some(asker) => answer(&asker, &question.query, turn),
+            None => Answer::Code(ResponseCode::Refused),
+        }
+    }
+
+    /// Asks others, and answers whatever comes of that.
+    async fn forward(&self, forward: Forward) -> Message {
+        let question = &forward.question;
+        let Ok(names) = self.names() else {
+            return question.answer_with(ResponseCode::ServFail);
+        };
+        let is_here = |address| names.is_gateway(address);
+        self.forwarder
+            .answer(question, forward.client, is_here)
+            .await
+    }
+}

@@ -1,0 +1,92 @@
+//! Who is asked what is not ours: the nameservers of the host's resolv.conf(5), as it is now.
+
+use std::collections::HashMap;
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::model::ResolvConf;
+
+/// RFC 1035, 4.2.
+const PORT: u16 = 53;
+
+/// For how long a server that did not answer in time is asked after the others.
+const SLOW: Duration = Duration::from_secs(30);
+
+/// The host's nameservers.
+#[derive(Debug)]
+pub(super) struct Upstreams {
+    path: PathBuf,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// What tells a file from the one that was read: inode, size, time of change.
+    stamp: Option<(u64, u64, i64, i64)>,
+    servers: Vec<SocketAddr>,
+    slow: HashMap<SocketAddr, Instant>,
+}
+
+impl Upstreams {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            known: Mutex::default(),
+        }
+    }
+
+    /// Whether the file has changed since it was read last; if so, it is read.
+    pub(super) fn changed(&self) -> bool {
+        let file = fs::metadata(&self.path).ok();
+        let stamp = file.map(|file| (file.ino(), file.size(), file.ctime(), file.ctime_nsec()));
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.stamp == stamp {
+            return false;
+        }
+        let text = fs::read_to_string(&self.path).unwrap_or_default();
+        let addresses = ResolvConf::parse(&text).nameservers;
+        let servers: Vec<_> = addresses
+            .iter()
+            .map(|ip| SocketAddr::new(*ip, PORT))
+            .collect();
+        tracing::info!("upstreams of {}: {addresses:?}", self.path.display());
+        *known = Known {
+            stamp,
+            servers,
+            slow: HashMap::new(),
+        };
+        true
+    }
+
+    /// Whom to ask, in this order: as the file has them, those that were slow lately last.
+    pub(super) fn servers(&self, may_ask: impl Fn(IpAddr) -> bool) -> Vec<SocketAddr> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut servers = known.servers.clone();
+        servers.retain(|server| may_ask(server.ip()));
+        let is_slow = |server: &SocketAddr| {
+            let since = known.slow.get(server);
+            since.is_some_and(|since| since.elapsed() < SLOW)
+        };
+        servers.sort_by_key(is_slow);
+        servers
+    }
+
+    /// Whether an address is a nameserver's.
+    pub(super) fn has(&self, address: IpAddr) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.servers.iter().any(|server| server.ip() == address)
+    }
+
+    /// Takes note that one server answered before these did, which were asked earlier.
+    pub(super) fn note(&self, answered: SocketAddr, earlier: &[SocketAddr]) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.slow.remove(&answered);
+        for server in earlier.iter().filter(|server| **server != answered) {
+            known.slow.insert(*server, Instant::now());
+        }
+    }
+}
