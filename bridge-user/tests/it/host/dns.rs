@@ -1,5 +1,12 @@
 //! Questions, by dig(1): the second witness of every name.
 
+use std::fs::File;
+use std::io;
+use std::net::{TcpStream, UdpSocket};
+use std::time::Duration;
+
+use nix::sched::{CloneFlags, setns};
+
 use super::Host;
 
 /// What dig says of an answer.
@@ -37,6 +44,31 @@ impl Host {
     pub(crate) fn dig_here(&self, words: &str) -> Dug {
         let ran = self.call(&format!("dig +time=6 +tries=1 {words}")).run();
         parse(&ran.stdout)
+    }
+
+    /// A datagram socket inside a named namespace, which waits no longer than a second.
+    #[track_caller]
+    pub(crate) fn socket_in(&self, netns: &str) -> UdpSocket {
+        let socket = self.within(netns, || UdpSocket::bind("0.0.0.0:0"));
+        let timeout = socket.set_read_timeout(Some(Duration::from_secs(1)));
+        timeout.expect("it is no zero");
+        socket
+    }
+
+    /// A connection to port 53 of a server, from a named namespace.
+    #[track_caller]
+    pub(crate) fn connection_in(&self, netns: &str, server: &str) -> TcpStream {
+        self.within(netns, || TcpStream::connect((server, 53)))
+    }
+
+    #[track_caller]
+    fn within<T: Send>(&self, netns: &str, work: impl FnOnce() -> io::Result<T> + Send) -> T {
+        self.inside(|| {
+            let path = format!("/run/netns/{netns}");
+            let file = File::open(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+            setns(file, CloneFlags::CLONE_NEWNET).expect("root enters a namespace");
+            work().unwrap_or_else(|e| panic!("in {netns}: {e}"))
+        })
     }
 
     /// Makes the host's resolv.conf have these nameservers.

@@ -5,6 +5,7 @@ mod call;
 mod dns;
 mod kernel;
 mod maps;
+mod nameserver;
 mod networks;
 mod snapshot;
 mod traffic;
@@ -22,6 +23,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 
 pub(crate) use call::{Call, Ran, Running};
 pub(crate) use kernel::{Address, array, number, text};
+pub(crate) use nameserver::{fails, is_silent, says};
 pub(crate) use networks::Endpoint;
 pub(crate) use wire::{Arrival, Tap, Wire, mac};
 

@@ -1,9 +1,7 @@
 //! Names of endpoints by DNS, asked by dig(1) and by getent(1) in sandboxes.
 
+use super::GATEWAY;
 use crate::host::{Endpoint, Host, wait_until};
-
-/// The gateway of the first network.
-const GATEWAY: &str = "10.90.0.1";
 
 /// A host with a daemon and a dual-stack network `n` that has `a` and `b`.
 fn host() -> (Host, [Endpoint; 2], impl Sized) {

@@ -1,0 +1,7 @@
+//! DNS of the daemon.
+
+mod names;
+mod upstreams;
+
+/// The gateway of the first network.
+const GATEWAY: &str = "10.90.0.1";
