@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-/// Questions a second that one client may ask on and on. Two cores answer more than twice as many.
+/// Questions a second that one client may ask on and on: what it costs to answer them is not its
+/// own time.
 const QUESTIONS_PER_SEC: f64 = 30_000.0;
 
 /// Questions that it may ask at once.

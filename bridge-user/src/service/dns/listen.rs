@@ -1,14 +1,16 @@
 //! The sockets of one gateway address: UDP and TCP, port 53 there and nowhere else.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{sleep, timeout};
 
 use super::limits::What;
@@ -19,8 +21,16 @@ use crate::model::Id;
 /// RFC 1035, 4.2.
 const PORT: u16 = 53;
 
-/// Bytes of questions that wait for us, per socket.
-const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
+/// Bytes of questions that wait for us, per socket: some thousands, so that those of others find
+/// room while one client sends all that it can.
+const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
+
+/// Questions that are taken off a socket before the first of them is answered.
+const ROUND: usize = 4096;
+
+/// Questions of one client in a round; what it sent besides is lost. So others wait for at most
+/// this many of each, however fast one asks.
+const SHARE: usize = 128;
 
 /// How long a connection may be silent, and an answer may take to be taken.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -43,8 +53,7 @@ impl Listener {
         address: IpAddr,
     ) -> io::Result<Self> {
         let udp = bind(address, Type::DGRAM)?;
-        // What is more than the administrator allows is cut (socket(7)).
-        udp.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
+        setsockopt(&udp, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES)?;
         let udp = UdpSocket::from_std(udp.into())?;
         let tcp = bind(address, Type::STREAM)?;
         tcp.listen(128)?;
@@ -91,33 +100,70 @@ fn bind(address: IpAddr, kind: Type) -> io::Result<Socket> {
 
 async fn answer_datagrams(resolver: Arc<Resolver>, network: Id, socket: UdpSocket) {
     let socket = Arc::new(socket);
-    let mut buffer = [0; 4096];
     loop {
-        let (length, client) = match socket.recv_from(&mut buffer).await {
-            Ok(received) => received,
-            Err(error) => {
-                tracing::debug!("failed to receive a question: {error}");
-                sleep(PAUSE).await;
-                continue;
-            }
+        let taken = match socket.readable().await {
+            Ok(()) => take_round(&socket),
+            Err(error) => Err(error),
         };
-        if client.port() == 0 || !resolver.limits.may_ask(client.ip(), Instant::now()) {
-            continue;
+        match taken {
+            Ok(round) => {
+                for (client, bytes) in round {
+                    answer_datagram(&resolver, &network, &socket, client, &bytes);
+                }
+                // Other sockets have their turn.
+                yield_now().await;
+            }
+            Err(error) => {
+                tracing::debug!("failed to receive questions: {error}");
+                sleep(PAUSE).await;
+            }
         }
-        match resolver.begin(&network, client.ip(), &buffer[..length]) {
-            Step::Silence => {}
-            Step::Refuse(answer) => send(&socket, client, write(&answer, UDP_BYTES)),
-            Step::Answer(question, answer) => {
-                send(&socket, client, write(&answer, question.udp_limit()));
-            }
-            Step::Forward(forward) => {
-                let (resolver, socket) = (Arc::clone(&resolver), Arc::clone(&socket));
-                tokio::spawn(async move {
-                    let limit = forward.question.udp_limit();
-                    let answer = resolver.forward(forward).await;
-                    send(&socket, client, write(&answer, limit));
-                });
-            }
+    }
+}
+
+/// Takes what waits off a socket, of no client more than its share.
+fn take_round(socket: &UdpSocket) -> io::Result<Vec<(SocketAddr, Vec<u8>)>> {
+    let mut buffer = [0; 4096];
+    let mut round = Vec::new();
+    let mut taken: HashMap<IpAddr, usize> = HashMap::new();
+    for _ in 0..ROUND {
+        let (length, client) = match socket.try_recv_from(&mut buffer) {
+            Ok(received) => received,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+            Err(e) => return Err(e),
+        };
+        let taken = taken.entry(client.ip()).or_default();
+        *taken += 1;
+        if *taken <= SHARE && client.port() != 0 {
+            round.push((client, buffer[..length].to_vec()));
+        }
+    }
+    Ok(round)
+}
+
+fn answer_datagram(
+    resolver: &Arc<Resolver>,
+    network: &Id,
+    socket: &Arc<UdpSocket>,
+    client: SocketAddr,
+    bytes: &[u8],
+) {
+    if !resolver.limits.may_ask(client.ip(), Instant::now()) {
+        return;
+    }
+    match resolver.begin(network, client.ip(), bytes) {
+        Step::Silence => {}
+        Step::Refuse(answer) => send(socket, client, write(&answer, UDP_BYTES)),
+        Step::Answer(question, answer) => {
+            send(socket, client, write(&answer, question.udp_limit()));
+        }
+        Step::Forward(forward) => {
+            let (resolver, socket) = (Arc::clone(resolver), Arc::clone(socket));
+            tokio::spawn(async move {
+                let limit = forward.question.udp_limit();
+                let answer = resolver.forward(forward).await;
+                send(&socket, client, write(&answer, limit));
+            });
         }
     }
 }
