@@ -66,6 +66,15 @@ impl ResolvConf {
         // A name of ours has no dot: it is asked for as it is first, as with Docker.
         conf.options.retain(|option| !option.starts_with("ndots:"));
         conf.options.push("ndots:0".into());
+        // With the daemon down, the kernel refuses a question at once, but not many in a second
+        // (`icmp_ratelimit`, net/ipv4/icmp.c, v6.18): do not wait five for the next nameserver.
+        if !conf
+            .options
+            .iter()
+            .any(|option| option.starts_with("timeout:"))
+        {
+            conf.options.push("timeout:1".into());
+        }
         conf
     }
 
@@ -119,7 +128,7 @@ mod tests {
             nameserver 192.0.2.1\n\
             nameserver 2001:db8::1\n\
             search corp.example example\n\
-            options edns0 ndots:0\n";
+            options edns0 ndots:0 timeout:1\n";
         assert_eq!(text, format!("{MARK}\n{body}"));
         assert!(ResolvConf::is_ours(&text) && !ResolvConf::is_ours(HOST));
         let alone = host.for_sandbox(resolver, true).nameservers;

@@ -2,6 +2,8 @@
 //!
 //! Looks only, needs no privilege, and goes on whatever it finds.
 
+mod dns;
+
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -74,8 +76,8 @@ impl Finding {
     }
 }
 
-/// Looks at everything.
-pub fn doctor(paths: &Paths) -> Vec<Finding> {
+/// Looks at everything; `daemon` is the process id of this host's, if it runs.
+pub fn doctor(paths: &Paths, daemon: Option<&str>) -> Vec<Finding> {
     let mut findings = vec![privileges(), kernel(), bpffs(), pins()];
     findings.extend(config::findings(paths));
     findings.push(jit());
@@ -84,6 +86,7 @@ pub fn doctor(paths: &Paths) -> Vec<Finding> {
     findings.push(br_netfilter());
     findings.extend(foreign_chains());
     findings.extend(legacy_iptables());
+    findings.extend(dns::findings(paths, daemon));
     findings
 }
 

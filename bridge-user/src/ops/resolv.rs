@@ -2,7 +2,7 @@
 //! it written in place. One that others made is left alone.
 //!
 //! It names the gateway first, where the daemon answers, then the host's nameservers: with the
-//! daemon down the kernel refuses the question at once, and names of others are found all the same.
+//! daemon down, names of others are found there, a second later at most.
 
 use std::fs;
 use std::path::{Path, PathBuf};

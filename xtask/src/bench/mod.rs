@@ -1,8 +1,10 @@
 //! `cargo xtask bench`: figures in namespaces of its own, of which nothing is left. What commands
-//! cost, what traffic costs by each topology, of sockets and of XDP, and what the program costs.
+//! cost, what traffic costs by each topology, of sockets and of XDP, what the program costs, and what
+//! DNS does.
 
 mod born;
 mod commands;
+mod dns;
 mod frame;
 mod maps;
 mod plot;
@@ -54,6 +56,8 @@ enum Part {
     Born,
     /// The program alone, by BPF_PROG_TEST_RUN; writes program.csv to docs/benchmarks
     Program,
+    /// The daemon's DNS: a fixed rate of questions, latencies, memory
+    Dns,
 }
 
 /// Builds, makes namespaces and measures in them.
@@ -101,6 +105,9 @@ fn measure(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     }
     if wanted(Part::Commands) {
         commands::measure(&binary, arguments.sandboxes)?;
+    }
+    if wanted(Part::Dns) {
+        dns::measure(&binary)?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! DNS of the daemon.
 
+mod down;
 mod hostile;
 mod names;
 mod upstreams;
