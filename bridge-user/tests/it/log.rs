@@ -1,9 +1,13 @@
 //! The build for debugging the programs: they pass the verifier, forward as the others do, and
 //! `trace` prints what they log.
 
+use std::fs;
+
+use aya::Ebpf;
+use aya::programs::SchedClassifier;
 use serde_json::Value;
 
-use crate::host::{Endpoint, Host, text};
+use crate::host::{Endpoint, Host, PINS, text};
 
 /// A network with endpoints in `a` and `b`.
 fn pair(host: &Host, datapath: &str) -> (Endpoint, Endpoint) {
@@ -47,4 +51,27 @@ fn what_becomes_of_each_frame_is_logged() {
             assert!(lines.contains(&wanted), "{wanted}: {lines:#?}");
         }
     }
+}
+
+#[test]
+fn programs_without_a_log_are_named_and_replaced_by_reconcile() {
+    let host = Host::new();
+    let (_, b) = pair(&host, "tc");
+    // What a build for use leaves: its program, and its hash.
+    host.inside(|| {
+        let object = env!("BRIDGE_USER_BPF_OBJECT").replace("-log", "");
+        let mut object = Ebpf::load_file(object).expect("cargo xtask test builds both objects");
+        let program = object.program_mut("port_ingress").expect("it is there");
+        let program: &mut SchedClassifier = program.try_into().expect("it is a classifier");
+        program.load().expect("the verifier takes it");
+        let pin = format!("{PINS}/programs/port_ingress");
+        fs::remove_file(&pin).expect("it is pinned");
+        program.pin(&pin).expect("there is a bpffs");
+    });
+    host.change_meta(|meta| meta.object_hash += 1);
+    let refused = host.bridge_user("trace");
+    refused.fails_with(1, &["a build without a log", "bridge-user reconcile"]);
+    host.bridge_user("reconcile").ok();
+    let lines = logged(&host, || host.assert_pings("a", &b.ipv4));
+    assert!(!lines.is_empty());
 }
