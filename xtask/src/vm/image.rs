@@ -18,10 +18,10 @@ use crate::process;
 /// What the tests and bridge-user call, beside the tools of the kernel ring.
 const PROGRAMS: &[&str] = &[
     "bash", "bridge", "cat", "chmod", "cp", "cut", "date", "dd", "dirname", "echo", "env", "false",
-    "find", "grep", "head", "hostname", "id", "insmod", "ln", "ls", "mkdir", "mkfifo", "mount",
-    "mv", "od", "printf", "readlink", "rm", "rmdir", "sed", "seq", "setpriv", "sh", "sleep",
-    "sort", "ss", "stat", "sysctl", "tail", "tc", "tee", "test", "timeout", "touch", "tr", "true",
-    "umount", "uname", "unshare", "wc", "yes",
+    "find", "getent", "grep", "head", "hostname", "id", "insmod", "ln", "ls", "mkdir", "mkfifo",
+    "mount", "mv", "od", "printf", "readlink", "rm", "rmdir", "sed", "seq", "setpriv", "sh",
+    "sleep", "sort", "ss", "stat", "sysctl", "tail", "tc", "tee", "test", "timeout", "touch", "tr",
+    "true", "umount", "uname", "unshare", "wc", "yes",
 ];
 
 /// Links at the root that Debian has had since 12 ("usrmerge").
