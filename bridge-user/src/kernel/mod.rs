@@ -2,6 +2,7 @@
 //! kernel is learnt and used here only; the layers above plan the same on every machine.
 
 pub mod bpf;
+pub mod datagrams;
 pub mod features;
 pub mod files;
 pub mod netlink;

@@ -57,3 +57,32 @@ pub(super) fn ethtool(
         Ok(result)
     }
 }
+
+/// `SO_ATTACH_REUSEPORT_CBPF` (socket(7), Linux 4.5): which socket of a `SO_REUSEPORT` group, in the
+/// order of their binding, a datagram goes to.
+pub(super) fn attach_reuseport_filter(
+    socket: BorrowedFd<'_>,
+    filter: &mut [libc::sock_filter],
+) -> io::Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(filter.len()).map_err(io::Error::other)?,
+        filter: filter.as_mut_ptr(),
+    };
+    let length = libc::socklen_t::try_from(size_of::<libc::sock_fprog>()).unwrap_or(16);
+    // SAFETY: the program and its instructions live through the call, which copies them, and the
+    // descriptor is open for as long as `socket` borrows it.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_REUSEPORT_CBPF,
+            (&raw const program).cast(),
+            length,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}

@@ -1,13 +1,11 @@
 //! The sockets of one gateway address: UDP and TCP, port 53 there and nowhere else.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::{setsockopt, sockopt};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::{JoinHandle, yield_now};
@@ -15,22 +13,22 @@ use tokio::time::{sleep, timeout};
 
 use super::limits::What;
 use super::message::{UDP_BYTES, write};
+use super::queue::Queue;
 use super::{Resolver, Step};
+use crate::kernel::datagrams;
 use crate::model::Id;
 
 /// RFC 1035, 4.2.
 const PORT: u16 = 53;
 
-/// Bytes of questions that wait for us, per socket: some thousands, so that those of others find
-/// room while one client sends all that it can.
-const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
+/// Sockets for datagrams, among which clients are spread.
+const SOCKETS: u32 = 16;
 
-/// Questions that are taken off a socket before the first of them is answered.
-const ROUND: usize = 4096;
+/// Bytes of questions that wait in each, of the kernel's counting: about a thousand.
+const RECEIVE_BUFFER_BYTES: usize = 512 << 10;
 
-/// Questions of one client in a round; what it sent besides is lost. So others wait for at most
-/// this many of each, however fast one asks.
-const SHARE: usize = 128;
+/// Datagrams that are taken off a socket before the next are answered.
+const AT_ONCE: usize = 512;
 
 /// How long a connection may be silent, and an answer may take to be taken.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -41,7 +39,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// What listens at one address; it ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Listener {
-    udp: JoinHandle<()>,
+    udp: Vec<JoinHandle<()>>,
     tcp: JoinHandle<()>,
 }
 
@@ -52,36 +50,39 @@ impl Listener {
         network: &Id,
         address: IpAddr,
     ) -> io::Result<Self> {
-        let udp = bind(address, Type::DGRAM)?;
-        setsockopt(&udp, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES)?;
-        let udp = UdpSocket::from_std(udp.into())?;
-        let tcp = bind(address, Type::STREAM)?;
-        tcp.listen(128)?;
-        let tcp = TcpListener::from_std(tcp.into())?;
-        let of = |resolver: &Arc<Resolver>| (Arc::clone(resolver), network.clone());
-        let (for_udp, for_tcp) = (of(resolver), of(resolver));
-        Ok(Self {
-            udp: tokio::spawn(answer_datagrams(for_udp.0, for_udp.1, udp)),
-            tcp: tokio::spawn(accept(for_tcp.0, for_tcp.1, tcp)),
-        })
+        let address = SocketAddr::new(address, PORT);
+        let datagrams = datagrams::bind(address, SOCKETS, RECEIVE_BUFFER_BYTES)?;
+        let tcp = TcpListener::from_std(bind_stream(address)?)?;
+        let mut udp = Vec::new();
+        for socket in datagrams {
+            let (resolver, network) = (Arc::clone(resolver), network.clone());
+            let socket = UdpSocket::from_std(socket)?;
+            udp.push(tokio::spawn(answer_datagrams(resolver, network, socket)));
+        }
+        let tcp = tokio::spawn(accept(Arc::clone(resolver), network.clone(), tcp));
+        Ok(Self { udp, tcp })
     }
 
     /// Whether it still answers: neither loop ends but by a panic.
     pub(super) fn is_alive(&self) -> bool {
-        !self.udp.is_finished() && !self.tcp.is_finished()
+        !self
+            .udp
+            .iter()
+            .chain([&self.tcp])
+            .any(JoinHandle::is_finished)
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.udp.abort();
-        self.tcp.abort();
+        for task in self.udp.iter().chain([&self.tcp]) {
+            task.abort();
+        }
     }
 }
 
-fn bind(address: IpAddr, kind: Type) -> io::Result<Socket> {
-    let address = SocketAddr::new(address, PORT);
-    let socket = Socket::new(Domain::for_address(address), kind, None::<Protocol>)?;
+fn bind_stream(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     // The bridge may come later, or go and come again.
     if address.is_ipv4() {
@@ -90,55 +91,47 @@ fn bind(address: IpAddr, kind: Type) -> io::Result<Socket> {
         socket.set_freebind_v6(true)?;
         socket.set_only_v6(true)?;
     }
-    if kind == Type::STREAM {
-        // Connections of a daemon that ended may linger (TIME_WAIT).
-        socket.set_reuse_address(true)?;
-    }
+    // Connections of a daemon that ended may linger (TIME_WAIT).
+    socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
-    Ok(socket)
+    socket.listen(128)?;
+    Ok(socket.into())
 }
 
 async fn answer_datagrams(resolver: Arc<Resolver>, network: Id, socket: UdpSocket) {
     let socket = Arc::new(socket);
+    let mut queue = Queue::default();
     loop {
-        let taken = match socket.readable().await {
-            Ok(()) => take_round(&socket),
-            Err(error) => Err(error),
+        let taken = if queue.is_empty() {
+            let readable = socket.readable().await;
+            readable.and_then(|()| take_all(&socket, &mut queue))
+        } else {
+            // A full socket would lose everybody's.
+            take_all(&socket, &mut queue)
         };
-        match taken {
-            Ok(round) => {
-                for (client, bytes) in round {
-                    answer_datagram(&resolver, &network, &socket, client, &bytes);
-                }
-                // Other sockets have their turn.
-                yield_now().await;
-            }
-            Err(error) => {
-                tracing::debug!("failed to receive questions: {error}");
-                sleep(PAUSE).await;
-            }
+        if let Err(error) = taken {
+            tracing::debug!("failed to receive questions: {error}");
+            sleep(PAUSE).await;
         }
+        for (client, bytes) in queue.take_turn() {
+            answer_datagram(&resolver, &network, &socket, client, &bytes);
+        }
+        // Other sockets have their turn.
+        yield_now().await;
     }
 }
 
-/// Takes what waits off a socket, of no client more than its share.
-fn take_round(socket: &UdpSocket) -> io::Result<Vec<(SocketAddr, Vec<u8>)>> {
+fn take_all(socket: &UdpSocket, queue: &mut Queue) -> io::Result<()> {
     let mut buffer = [0; 4096];
-    let mut round = Vec::new();
-    let mut taken: HashMap<IpAddr, usize> = HashMap::new();
-    for _ in 0..ROUND {
-        let (length, client) = match socket.try_recv_from(&mut buffer) {
-            Ok(received) => received,
+    for _ in 0..AT_ONCE {
+        match socket.try_recv_from(&mut buffer) {
+            Ok((_, client)) if client.port() == 0 => {}
+            Ok((length, client)) => queue.push(client, &buffer[..length]),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
             Err(e) => return Err(e),
-        };
-        let taken = taken.entry(client.ip()).or_default();
-        *taken += 1;
-        if *taken <= SHARE && client.port() != 0 {
-            round.push((client, buffer[..length].to_vec()));
         }
     }
-    Ok(round)
+    Ok(())
 }
 
 fn answer_datagram(

@@ -17,6 +17,7 @@ mod limits;
 mod listen;
 mod message;
 mod names;
+mod queue;
 mod upstreams;
 
 use std::collections::BTreeMap;

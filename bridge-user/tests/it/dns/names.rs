@@ -171,17 +171,18 @@ fn a_record_is_right_the_moment_a_command_returns() {
     wait_until("nobody listens", || listening(&host).is_empty());
 }
 
-/// Addresses that something listens at on port 53, by ss(8).
+/// Addresses that something listens at on port 53, by ss(8): each by UDP and by TCP.
 fn listening(host: &Host) -> Vec<String> {
     let found = host.call("ss -Hlntu").ok();
-    let local = found
-        .lines()
-        .filter_map(|line| line.split_whitespace().nth(4));
-    let mut places: Vec<String> = local
-        .filter_map(|at| at.strip_suffix(":53").map(str::to_owned))
-        .collect();
-    places.sort();
-    places
+    let mut places: Vec<(&str, &str)> = Vec::new();
+    for line in found.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        places.extend(words[4].strip_suffix(":53").map(|at| (at, words[0])));
+    }
+    places.sort_unstable();
+    // Several sockets share an address.
+    places.dedup();
+    places.into_iter().map(|(at, _)| at.to_owned()).collect()
 }
 
 #[test]
