@@ -16,33 +16,62 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::CliError;
-use crate::ops::{self, Context, Paths};
+use crate::model::Upstream;
+use crate::ops::{self, Config, Context, Paths};
 use crate::service::{self, Settings};
 
 /// It stays attached to whatever started it, and ends with SIGTERM; SIGHUP reloads.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct DaemonArguments {
     /// Log for people: with time and level. Else with the priorities that a service manager reads.
     #[arg(long)]
     foreground: bool,
+    /// Ask this nameserver others' names, not those of the configuration or of /etc/resolv.conf;
+    /// several in their order.
+    #[arg(long, value_name = "ADDRESS[:PORT]")]
+    upstream: Vec<Upstream>,
 }
 
-pub(super) fn run(paths: &Paths) -> Result<(), CliError> {
+pub(super) fn run(arguments: &DaemonArguments, paths: &Paths) -> Result<(), CliError> {
     let settings = Settings {
         state_directory: paths.state.clone(),
+        upstreams: upstreams(arguments, paths)?,
+        reload: {
+            let (arguments, paths) = (arguments.clone(), paths.clone());
+            Box::new(move || match upstreams(&arguments, &paths) {
+                Ok(upstreams) => Some(upstreams),
+                Err(error) => {
+                    tracing::error!("nothing is changed: {}", ops::chain(&error));
+                    None
+                }
+            })
+        },
+        sweep: {
+            let paths = paths.clone();
+            Arc::new(move || sweep(&paths))
+        },
     };
-    let paths = paths.clone();
-    let sweep = Arc::new(move || {
-        // Opening the state makes right what is not, as it does for every command.
-        let wrong = match Context::open_existing(&paths) {
-            Ok(context) => context.and_then(|c| c.left_wrong().map(|error| ops::chain(error))),
-            Err(error) => Some(ops::chain(&error)),
-        };
-        if let Some(error) = wrong {
-            tracing::warn!("not everything is as it should be: {error}");
-        }
-    });
-    Ok(service::run(&settings, sweep)?)
+    Ok(service::run(&settings)?)
+}
+
+/// The options count before the configuration.
+fn upstreams(arguments: &DaemonArguments, paths: &Paths) -> Result<Vec<Upstream>, ops::Error> {
+    if arguments.upstream.is_empty() {
+        Ok(Config::read(paths.config.as_deref())?.dns.upstreams)
+    } else {
+        Ok(arguments.upstream.clone())
+    }
+}
+
+/// Opening the state makes right what is not, as it does for every command.
+fn sweep(paths: &Paths) {
+    let wrong = match Context::open_existing(paths) {
+        Ok(context) => context.and_then(|c| c.left_wrong().map(|error| ops::chain(error))),
+        Err(error) => Some(ops::chain(&error)),
+    };
+    if let Some(error) = wrong {
+        tracing::warn!("not everything is as it should be: {error}");
+    }
 }
 
 /// Sends what the daemon has to tell to standard error.

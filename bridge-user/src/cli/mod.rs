@@ -203,7 +203,7 @@ fn dispatch(arguments: &Arguments, out: &mut impl Write) -> Result<(), CliError>
         Some(Command::Fdb(arguments)) => stats::fdb(arguments, paths, out),
         Some(Command::Explain(arguments)) => explain::run(arguments, paths, out),
         Some(Command::Trace(arguments)) => trace::run(arguments, paths, out),
-        Some(Command::Daemon(_)) => daemon::run(paths),
+        Some(Command::Daemon(arguments)) => daemon::run(arguments, paths),
         Some(Command::Demo) => Ok(ops::demo(paths, out)?),
         Some(Command::Reconcile) => system::reconcile(paths),
         Some(Command::Purge(purge)) => system::purge(purge, paths),

@@ -5,4 +5,4 @@ mod address;
 mod subnet;
 
 pub use address::next_address;
-pub use subnet::{AddressPool, first_free_subnet, overlap, ula_subnet};
+pub use subnet::{AddressPool, AddressPoolError, AddressPools, overlap, ula_subnet};

@@ -1,16 +1,60 @@
 //! The subnet of a network that was given none.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use serde::Deserialize;
 
 /// A block that subnets of one size are cut from, as Docker's `default-address-pools`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Block")]
 pub struct AddressPool {
-    /// The block.
-    pub base: Ipv4Net,
-    /// Prefix length of every subnet.
-    pub size: u8,
+    base: Ipv4Net,
+    size: u8,
+}
+
+/// Blocks, of which the first that has a free subnet gives it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct AddressPools(Vec<AddressPool>);
+
+/// A block as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Block {
+    base: Ipv4Net,
+    size: u8,
+}
+
+/// Why a block gives no subnets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AddressPoolError {
+    /// The address part has bits set past the prefix.
+    #[error("base {0} has host bits set: did you mean {trunc}?", trunc = .0.trunc())]
+    HostBits(Ipv4Net),
+    /// Its subnets would be larger than itself, or too small for a gateway and an endpoint.
+    #[error("size {size} does not fit base {base}: it is from {} to 30", .base.prefix_len())]
+    Size {
+        /// The block.
+        base: Ipv4Net,
+        /// Prefix length of its subnets.
+        size: u8,
+    },
+}
+
+impl TryFrom<Block> for AddressPool {
+    type Error = AddressPoolError;
+
+    fn try_from(Block { base, size }: Block) -> Result<Self, AddressPoolError> {
+        if base != base.trunc() {
+            return Err(AddressPoolError::HostBits(base));
+        }
+        if !(base.prefix_len()..=30).contains(&size) {
+            return Err(AddressPoolError::Size { base, size });
+        }
+        Ok(Self { base, size })
+    }
 }
 
 /// `/24`s out of `10.90.0.0/16`.
@@ -21,9 +65,31 @@ impl Default for AddressPool {
     }
 }
 
+impl Default for AddressPools {
+    fn default() -> Self {
+        Self(vec![AddressPool::default()])
+    }
+}
+
+impl fmt::Display for AddressPools {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pools = self.0.iter().map(|pool| pool.base.to_string());
+        f.write_str(&pools.collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl AddressPools {
+    /// The first subnet that overlaps none of `used` (subnets of other networks, routes of the host).
+    pub fn first_free(&self, used: &[IpNet]) -> Option<IpNet> {
+        self.0
+            .iter()
+            .find_map(|pool| first_free_subnet(*pool, used))
+    }
+}
+
 /// The first subnet of `pool` that overlaps none of `used` (subnets of other networks, routes of
 /// the host).
-pub fn first_free_subnet(pool: AddressPool, used: &[IpNet]) -> Option<IpNet> {
+fn first_free_subnet(pool: AddressPool, used: &[IpNet]) -> Option<IpNet> {
     let subnets = pool.base.subnets(pool.size).ok()?;
     subnets
         .map(IpNet::V4)
@@ -66,6 +132,22 @@ mod tests {
         assert_eq!(first(&["10.90.0.0/17"]).as_deref(), Some("10.90.128.0/24"));
         assert_eq!(first(&["10.0.0.0/8"]), None);
         assert_eq!(first(&["fd00::/8"]).as_deref(), Some("10.90.0.0/24"));
+    }
+
+    #[test]
+    fn the_next_block_is_used_when_one_is_full() {
+        let block = |base: &str, size| {
+            let base = base.parse().unwrap();
+            AddressPool::try_from(Block { base, size })
+        };
+        let pools = ["10.1.0.0/25", "10.2.0.0/24"].map(|base| block(base, 26).unwrap());
+        let pools = AddressPools(pools.into());
+        let used = ["10.1.0.0/26", "10.1.0.64/26"].map(|used| used.parse().unwrap());
+        let next = pools.first_free(&used).unwrap();
+        assert_eq!(next.to_string(), "10.2.0.0/26");
+        assert_eq!(pools.to_string(), "10.1.0.0/25, 10.2.0.0/24");
+        assert!(block("10.1.0.1/24", 26).is_err());
+        assert!(block("10.1.0.0/24", 23).is_err() && block("10.1.0.0/24", 31).is_err());
     }
 
     #[test]

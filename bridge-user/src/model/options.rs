@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
+
 use super::name::{InterfaceName, NameError};
 
 const ENABLE_ICC: &str = "com.docker.network.bridge.enable_icc";
@@ -53,6 +55,26 @@ pub struct Options {
     pub storm_pps: u32,
     /// Whether endpoints find each other by name, where the user chose.
     pub dns: Option<bool>,
+}
+
+/// Options as they are given, of which [`Options::parse`] takes each.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "BTreeMap<String, String>")]
+pub struct NetworkOptions(BTreeMap<String, String>);
+
+impl NetworkOptions {
+    /// Keys and values.
+    pub fn raw(&self) -> &BTreeMap<String, String> {
+        &self.0
+    }
+}
+
+impl TryFrom<BTreeMap<String, String>> for NetworkOptions {
+    type Error = OptionError;
+
+    fn try_from(raw: BTreeMap<String, String>) -> Result<Self, OptionError> {
+        Options::parse(&raw).map(|_| Self(raw))
+    }
 }
 
 /// Why an option is refused.

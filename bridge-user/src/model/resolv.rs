@@ -1,13 +1,53 @@
 //! resolv.conf(5): what a host's says, and what a sandbox's should.
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+use serde::Deserialize;
 
 /// The first line of a file of ours.
 const MARK: &str = "# Made by bridge-user; without this line it is left alone.";
 
 /// More nameservers than this are not asked: `MAXNS` (resolv.h of glibc 2.36).
 const NAMESERVERS_MAX: usize = 3;
+
+/// Where DNS is asked unless a port is given (RFC 1035, 4.2).
+const DNS_PORT: u16 = 53;
+
+/// A nameserver that others' names are asked of: an address, or one with a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Upstream(pub SocketAddr);
+
+/// Why a text is no nameserver.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("upstream {0:?} is neither an address nor ADDRESS:PORT ([ADDRESS]:PORT for IPv6)")]
+pub struct ParseUpstreamError(String);
+
+impl From<IpAddr> for Upstream {
+    fn from(address: IpAddr) -> Self {
+        Self(SocketAddr::new(address, DNS_PORT))
+    }
+}
+
+impl FromStr for Upstream {
+    type Err = ParseUpstreamError;
+
+    fn from_str(text: &str) -> Result<Self, ParseUpstreamError> {
+        let address = text.parse::<IpAddr>().map(Self::from);
+        let refused = || ParseUpstreamError(text.to_owned());
+        address.or_else(|_| text.parse().map(Self).map_err(|_| refused()))
+    }
+}
+
+impl TryFrom<String> for Upstream {
+    type Error = ParseUpstreamError;
+
+    fn try_from(text: String) -> Result<Self, ParseUpstreamError> {
+        text.parse()
+    }
+}
 
 /// What a resolv.conf says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -117,6 +157,21 @@ mod tests {
         assert_eq!(conf.search, ["corp.example", "example"]);
         assert_eq!(conf.options, ["edns0", "ndots:5"]);
         assert_eq!(ResolvConf::parse(""), ResolvConf::default());
+    }
+
+    #[test]
+    fn an_upstream_may_have_a_port() {
+        for (text, at) in [
+            ("192.0.2.1", "192.0.2.1:53"),
+            ("192.0.2.1:5353", "192.0.2.1:5353"),
+            ("2001:db8::1", "[2001:db8::1]:53"),
+            ("[2001:db8::1]:5353", "[2001:db8::1]:5353"),
+        ] {
+            assert_eq!(text.parse::<Upstream>().unwrap().0.to_string(), at);
+        }
+        for bad in ["", "dns.example", "192.0.2.1:", "192.0.2.1:65536", "[::1"] {
+            assert!(bad.parse::<Upstream>().is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -9,8 +9,9 @@ use serde::Deserialize;
 
 use super::doctor::{Finding, Status};
 use super::{Paths, chain};
+use crate::ipam::AddressPools;
 use crate::kernel::bpf::{self, OtherSize};
-use crate::model::MapSizes;
+use crate::model::{MapSizes, NetworkOptions, Upstream};
 
 /// Where the file is, unless the user says.
 const DEFAULT_PATH: &str = "/etc/bridge-user/config.toml";
@@ -21,6 +22,28 @@ const DEFAULT_PATH: &str = "/etc/bridge-user/config.toml";
 pub struct Config {
     /// Table `[maps]`.
     pub maps: MapSizes,
+    /// Table `[networks]`.
+    pub networks: NetworkDefaults,
+    /// Table `[dns]`.
+    pub dns: DnsConfig,
+}
+
+/// What networks have that were not told otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NetworkDefaults {
+    /// Where subnets come from.
+    pub default_address_pools: AddressPools,
+    /// Driver options of the default network, which nobody creates.
+    pub default_network_options: NetworkOptions,
+}
+
+/// What the daemon's DNS should do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DnsConfig {
+    /// Who is asked others' names; none: the nameservers of the host's resolv.conf.
+    pub upstreams: Vec<Upstream>,
 }
 
 /// The configuration cannot be used.
@@ -147,6 +170,18 @@ mod tests {
                 ["line 3, `subnets = 2`", "duplicate key"],
             ),
             ("[maps\n", ["line 1, `[maps`", "unclosed"]),
+            (
+                "[networks]\ndefault_address_pools = [{ base = \"10.1.0.0/16\", size = 8 }]",
+                ["line 2", "from 16 to 30"],
+            ),
+            (
+                "[networks]\ndefault_network_options = { \"bridge-user.dns\" = \"on\" }",
+                ["line 2", "it is true or false"],
+            ),
+            (
+                "[dns]\nupstreams = [\"dns.example\"]",
+                ["line 2", "\"dns.example\""],
+            ),
         ] {
             let said = parse(text).expect_err(text);
             for part in ["configuration c, "].into_iter().chain(parts) {

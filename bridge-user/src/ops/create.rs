@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::lock::Object;
 use super::{Context, Error, random_bytes, random_id};
 use crate::fault;
-use crate::ipam::{self, AddressPool};
+use crate::ipam::{self, AddressPools};
 use crate::kernel::netlink::{self, Route};
 use crate::kernel::{nft, sysctl};
 use crate::model::{
@@ -84,12 +84,16 @@ impl Context {
     /// The default network, made when it is not there yet.
     pub(super) fn default_network(&mut self) -> Result<Network, Error> {
         let name: NetworkName = BUILTIN_BRIDGE.parse()?;
+        let spec = CreateSpec {
+            options: self.config.networks.default_network_options.raw().clone(),
+            ..CreateSpec::new(name.clone())
+        };
         loop {
             match self.store.rows().network_named(name.as_str())? {
                 Some(network) if network.state == State::Ready => return Ok(network),
                 // Another command is making it: wait until it is done, or finish its crash.
                 Some(network) => self.reconcile_network(&network.id, true)?,
-                None => match self.create(&CreateSpec::new(name.clone())) {
+                None => match self.create(&spec) {
                     Err(Error::NetworkExists(_)) => {}
                     made => return made,
                 },
@@ -126,6 +130,7 @@ struct Plan<'a> {
     bridge: InterfaceName,
     bridge_mac: MacAddress,
     routes: Vec<Route>,
+    pools: AddressPools,
 }
 
 impl<'a> Plan<'a> {
@@ -153,6 +158,7 @@ impl<'a> Plan<'a> {
         }
         Ok(Self {
             spec,
+            pools: context.config.networks.default_address_pools.clone(),
             options,
             id,
             bridge,
@@ -222,8 +228,9 @@ impl<'a> Plan<'a> {
         if !subnets.iter().any(|s| s.addr().is_ipv4()) {
             let taken = others.iter().flat_map(|n| n.pools.iter().map(Pool::subnet));
             let used: Vec<IpNet> = taken.chain(routes()).collect();
-            let subnet = ipam::first_free_subnet(AddressPool::default(), &used);
-            subnets.insert(0, subnet.ok_or(Error::NoSubnetLeft)?);
+            let subnet = self.pools.first_free(&used);
+            let none_left = || Error::NoSubnetLeft(self.pools.to_string());
+            subnets.insert(0, subnet.ok_or_else(none_left)?);
         }
         if self.spec.ipv6 && subnets.len() == 1 {
             let subnet = ipam::ula_subnet(rows.ula_global_id()?, number);

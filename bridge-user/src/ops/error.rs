@@ -90,9 +90,9 @@ pub enum Error {
     AuxTwice(String),
     /// No default subnet is left.
     #[error(
-        "no subnet is left in the default address pool 10.90.0.0/16: every one overlaps a network or a route"
+        "no subnet is left in the default address pool {0}: every one overlaps a network or a route"
     )]
-    NoSubnetLeft,
+    NoSubnetLeft(String),
     /// IPv6 addresses in a network, but the kernel has no IPv6.
     #[error("network {0} has an IPv6 subnet, but the kernel has IPv6 switched off")]
     NoIpv6(String),

@@ -54,7 +54,7 @@ impl Error {
             Self::SubnetOfNetwork { .. } | Self::SubnetOfRoute { .. } => {
                 "choose another --subnet, or none to have one chosen".into()
             }
-            Self::NoSubnetLeft => "give a --subnet that the host does not use".into(),
+            Self::NoSubnetLeft(_) => "give a --subnet that the host does not use".into(),
             Self::NetworkInUse { network, .. } => {
                 format!("bridge-user net disconnect {network} SANDBOX removes an endpoint")
             }

@@ -33,7 +33,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use attach::ConnectSpec;
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, DnsConfig, NetworkDefaults};
 pub use create::CreateSpec;
 pub use demo::demo;
 pub use doctor::{Finding, Status, doctor};

@@ -13,44 +13,47 @@ use super::dns::Dns;
 use super::instance::Instance;
 use super::watch::{Wakes, pass_on_events, sweep_when_wanted};
 use super::{ServiceError, notify};
+use crate::model::Upstream;
 
 /// How often we look whether we listen where we should, events or not.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What the daemon is told.
-#[derive(Debug, Clone)]
+/// What the daemon is told, and what it calls.
 pub struct Settings {
     /// Where the state is.
     pub state_directory: PathBuf,
+    /// Who is asked others' names; nobody: the host's nameservers.
+    pub upstreams: Vec<Upstream>,
+    /// Reads the upstreams again; `None` where that fails, of which it tells itself.
+    pub reload: Box<dyn Fn() -> Option<Vec<Upstream>>>,
+    /// Makes right what is not; it may block, and tells of its errors itself.
+    pub sweep: Arc<dyn Fn() + Send + Sync>,
 }
 
-/// Runs until SIGTERM or SIGINT. `sweep` makes right what is not; it may block, and tells of its
-/// errors itself.
-pub fn run(settings: &Settings, sweep: Arc<dyn Fn() + Send + Sync>) -> Result<(), ServiceError> {
+/// Runs until SIGTERM or SIGINT.
+pub fn run(settings: &Settings) -> Result<(), ServiceError> {
     let _instance = Instance::become_it()?;
     raise_open_files();
     let runtime = Builder::new_current_thread().enable_all().build();
     runtime
         .map_err(ServiceError::Start)?
-        .block_on(serve(settings, sweep))
+        .block_on(serve(settings))
 }
 
-async fn serve(
-    settings: &Settings,
-    sweep: Arc<dyn Fn() + Send + Sync>,
-) -> Result<(), ServiceError> {
+async fn serve(settings: &Settings) -> Result<(), ServiceError> {
     let on = |kind| signal(kind).map_err(ServiceError::Start);
     let (mut term, mut int) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
     let mut hup: Signal = on(SignalKind::hangup())?;
     let wakes = Arc::new(Wakes::default());
     pass_on_events(&settings.state_directory, Arc::clone(&wakes))?;
     let mut dns = Dns::new(&settings.state_directory);
+    dns.set_upstreams(&settings.upstreams);
     dns.listen();
     // Whatever happened while no daemon ran.
     wakes.sweep.notify_one();
     notify::ready();
     tracing::info!("ready");
-    let working = sweep_when_wanted(&wakes, sweep);
+    let working = sweep_when_wanted(&wakes, Arc::clone(&settings.sweep));
     tokio::pin!(working);
     loop {
         tokio::select! {
@@ -62,7 +65,10 @@ async fn serve(
             _ = hup.recv() => {
                 notify::reloading();
                 tracing::info!("reloading");
-                dns.reload();
+                if let Some(upstreams) = (settings.reload)() {
+                    dns.set_upstreams(&upstreams);
+                }
+                dns.listen();
                 wakes.sweep.notify_one();
                 notify::ready();
             }

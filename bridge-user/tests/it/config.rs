@@ -203,3 +203,32 @@ fn a_configuration_that_cannot_be_used_is_refused() {
     by_variable("/run/config.toml").ok();
     by_variable("/run/none.toml").fails_with(1, &["/run/none.toml", "No such file", "hint: "]);
 }
+
+#[test]
+fn networks_get_what_is_configured_for_them() {
+    let host = Host::new();
+    configure(
+        &host,
+        "[networks]\n\
+         default_address_pools = [{ base = \"172.30.0.0/27\", size = 28 }]\n\
+         default_network_options = { \"bridge-user.dns\" = \"true\" }\n",
+    );
+    let _daemon = host.daemon();
+    host.create("one");
+    host.netns("a");
+    host.netns("b");
+    let [a, _] = ["a", "b"].map(|name| host.connect(&format!("bridge {name}")));
+    assert_eq!(host.gateway_of("one"), "172.30.0.1");
+    assert!(a.ipv4.starts_with("172.30.0.1"), "{}", a.ipv4);
+    host.bridge_user("net create two")
+        .fails_with(1, &["172.30.0.0/27", "hint: "]);
+    let gateway = host.gateway_of("bridge");
+    let dug = host.dig("b", &format!("@{gateway} a.bridge"));
+    assert_eq!(dug.answers, [a.ipv4], "{}", dug.text);
+    configure(
+        &host,
+        "[networks]\ndefault_address_pools = [{ base = \"172.30.0.1/27\", size = 28 }]\n",
+    );
+    host.bridge_user("net ls")
+        .fails_with(1, &["line 2", "host bits"]);
+}

@@ -15,6 +15,7 @@ use super::cache::Cache;
 use super::exchange::ask;
 use super::message::{Question, QuestionKey};
 use super::upstreams::Upstreams;
+use crate::model::Upstream;
 
 /// How long one upstream is waited for before the next is asked besides.
 const NEXT: Duration = Duration::from_millis(400);
@@ -52,8 +53,13 @@ impl Forwarder {
         }
     }
 
-    /// Forgets what was answered.
-    pub(super) fn forget(&self) {
+    /// Asks these from now on, and forgets what was answered.
+    pub(super) fn set_upstreams(&self, upstreams: &[Upstream]) {
+        self.upstreams.set(upstreams);
+        self.forget();
+    }
+
+    fn forget(&self) {
         self.cache
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

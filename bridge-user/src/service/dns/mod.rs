@@ -35,7 +35,7 @@ use self::listen::Listener;
 use self::message::Question;
 use self::names::Names;
 use self::upstreams::Upstreams;
-use crate::model::Id;
+use crate::model::{Id, Upstream};
 use crate::store::{Reader, StoreError};
 
 /// Where a host says who its nameservers are (resolv.conf(5)).
@@ -103,10 +103,9 @@ impl Dns {
         }
     }
 
-    /// Forgets what others answered, and looks where to listen.
-    pub(super) fn reload(&mut self) {
-        self.resolver.forwarder.forget();
-        self.listen();
+    /// Asks these what is not ours from now on; the host's nameservers, if there are none.
+    pub(super) fn set_upstreams(&self, upstreams: &[Upstream]) {
+        self.resolver.forwarder.set_upstreams(upstreams);
     }
 
     /// Listens at the gateways that there are now, and no longer at others.

@@ -1,4 +1,5 @@
-//! Who is asked what is not ours: the nameservers of the host's resolv.conf(5), as it is now.
+//! Who is asked what is not ours: those that the user says, or the nameservers of the host's
+//! resolv.conf(5), as it is now.
 
 use std::collections::HashMap;
 use std::fs;
@@ -8,10 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::model::ResolvConf;
-
-/// RFC 1035, 4.2.
-const PORT: u16 = 53;
+use crate::model::{ResolvConf, Upstream};
 
 /// For how long a server that did not answer in time is asked after the others.
 const SLOW: Duration = Duration::from_secs(30);
@@ -25,6 +23,8 @@ pub(super) struct Upstreams {
 
 #[derive(Debug, Default)]
 struct Known {
+    /// The user says who: the file does not count.
+    fixed: bool,
     /// What tells a file from the one that was read: inode, size, time of change.
     stamp: Option<(u64, u64, i64, i64)>,
     servers: Vec<SocketAddr>,
@@ -44,22 +44,29 @@ impl Upstreams {
         let file = fs::metadata(&self.path).ok();
         let stamp = file.map(|file| (file.ino(), file.size(), file.ctime(), file.ctime_nsec()));
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.stamp == stamp {
+        if known.fixed || known.stamp == stamp {
             return false;
         }
         let text = fs::read_to_string(&self.path).unwrap_or_default();
         let addresses = ResolvConf::parse(&text).nameservers;
-        let servers: Vec<_> = addresses
-            .iter()
-            .map(|ip| SocketAddr::new(*ip, PORT))
-            .collect();
+        let servers = addresses.iter().map(|ip| Upstream::from(*ip).0).collect();
         tracing::info!("upstreams of {}: {addresses:?}", self.path.display());
         *known = Known {
             stamp,
             servers,
-            slow: HashMap::new(),
+            ..Known::default()
         };
         true
+    }
+
+    /// Asks these from now on; the file's, if there are none.
+    pub(super) fn set(&self, upstreams: &[Upstream]) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Known {
+            fixed: !upstreams.is_empty(),
+            servers: upstreams.iter().map(|upstream| upstream.0).collect(),
+            ..Known::default()
+        };
     }
 
     /// Whom to ask, in this order: as the file has them, those that were slow lately last.

@@ -4,6 +4,7 @@ use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use hickory_proto::op::{Message, ResponseCode};
+use nix::sys::signal::Signal;
 
 use super::GATEWAY;
 use crate::host::{Host, Running, fails, is_silent, says, wait_until};
@@ -325,4 +326,42 @@ fn question(name: &str) -> Vec<u8> {
     let name = Name::from_ascii(name).expect("a test's name");
     message.queries.push(Query::query(name, RecordType::A));
     message.to_vec().expect("it can be written")
+}
+
+#[test]
+fn upstreams_are_configured_and_read_again() {
+    let host = Host::new();
+    host.set_nameservers(&[FIRST]);
+    host.call("mkdir -p /etc/bridge-user").ok();
+    let configure = |upstream: &str| {
+        let text = format!("[dns]\\nupstreams = [\"{upstream}\"]\\n");
+        let script = format!("printf '{text}' >/etc/bridge-user/config.toml");
+        host.call("sh -c").arg(&script).ok();
+    };
+    let _servers = [
+        (FIRST, "198.51.100.1"),
+        (SECOND, "198.51.100.2"),
+        (THIRD, "198.51.100.3"),
+    ]
+    .map(|(server, says_what)| host.nameserver(server, says(says_what, 300)));
+    configure(SECOND);
+    let daemon = host.daemon();
+    host.create("n");
+    host.join("n", "x");
+    assert_eq!(ask(&host, "site.example").1, ["198.51.100.2"]);
+    configure("not an address");
+    daemon.signal(Signal::SIGHUP);
+    assert_eq!(ask(&host, "site.example").1, ["198.51.100.2"]);
+    configure(THIRD);
+    daemon.signal(Signal::SIGHUP);
+    wait_until("the third is asked", || {
+        ask(&host, "site.example").1 == ["198.51.100.3"]
+    });
+    drop(daemon);
+    let words = format!("daemon --upstream {FIRST}:53 --foreground");
+    let mut daemon = host.bridge_user(&words).spawn();
+    daemon.wait_for_error_line("ready");
+    wait_until("the first is asked", || {
+        ask(&host, "site.example").1 == ["198.51.100.1"]
+    });
 }
