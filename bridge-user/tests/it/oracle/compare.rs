@@ -134,10 +134,12 @@ fn only<'a>(these: &[&'a Arrival], others: &[&Arrival]) -> Vec<&'a Arrival> {
 fn counted(fast: &Burst, off: &Burst, rules: Rules) -> Option<String> {
     let unseen = if rules.sees_more { off.unseen } else { 0 };
     let (fast, off) = (fast.counted, off.counted);
+    let mut drops = fast.drops.iter().zip(off.drops);
     let same = fast.fast + fast.slow == off.slow
         && off.fast == 0
         && fast.answered == off.answered
-        && (off.drops..=off.drops + unseen).contains(&fast.drops);
+        && drops.all(|(fast, off)| *fast >= off)
+        && fast.refused() - off.refused() <= unseen;
     (!same).then(|| format!("counted {fast:?}, with the datapath off {off:?}"))
 }
 

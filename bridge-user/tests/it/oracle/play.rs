@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use bridge_ebpf::testing::raw;
 
-use super::stage::{Counted, Stage};
+use super::counted::Counted;
+use super::stage::Stage;
 use super::topology::ip4;
 use crate::host::Arrival;
 

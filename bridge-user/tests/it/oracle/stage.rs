@@ -5,13 +5,12 @@
 //! nothing of their own: sandboxes and bridges lose their addresses, IPv6 and ARP (the program knows
 //! them all the same), nothing is routed, and what depends on time, multicast snooping, is off.
 
-use std::ops::{Add, Sub};
-
 use aya::maps::{Array, HashMap, MapData, PerCpuArray};
 use bridge_common::{FdbEntry, FdbKey, Hints, PortEntry, PortStats, wire_mac};
 use bridge_ebpf::hint_bucket;
 use nix::net::if_::if_nametoindex;
 
+use super::counted::Counted;
 use super::topology::{SANDBOXES, Topology, gateway_mac};
 use crate::host::{Arrival, Host, Tap, Wire};
 use crate::program::map;
@@ -35,41 +34,6 @@ struct Placed {
     slot: u16,
     host_leg: String,
     wire: Wire,
-}
-
-/// What the program counted of a port's frames.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Counted {
-    pub(super) fast: u64,
-    pub(super) slow: u64,
-    pub(super) answered: u64,
-    pub(super) drops: u64,
-}
-
-impl Add for Counted {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            fast: self.fast + other.fast,
-            slow: self.slow + other.slow,
-            answered: self.answered + other.answered,
-            drops: self.drops + other.drops,
-        }
-    }
-}
-
-impl Sub for Counted {
-    type Output = Self;
-
-    fn sub(self, other: Self) -> Self {
-        Self {
-            fast: self.fast - other.fast,
-            slow: self.slow - other.slow,
-            answered: self.answered - other.answered,
-            drops: self.drops - other.drops,
-        }
-    }
 }
 
 impl Stage {
@@ -227,13 +191,7 @@ impl Stage {
             .counters
             .get(&slot, 0)
             .expect("every slot has counters");
-        let counted = stats.iter().map(|cpu| Counted {
-            fast: cpu.fast_packets,
-            slow: cpu.slow_packets,
-            answered: cpu.answered_packets,
-            drops: cpu.drops.iter().sum(),
-        });
-        counted.fold(Counted::default(), Add::add)
+        stats.iter().map(Counted::from).sum()
     }
 }
 
