@@ -24,8 +24,8 @@ const PORT: u16 = 53;
 /// Sockets for datagrams, among which clients are spread.
 const SOCKETS: u32 = 16;
 
-/// Bytes of questions that wait in each, of the kernel's counting: about a thousand.
-const RECEIVE_BUFFER_BYTES: usize = 512 << 10;
+/// Bytes of questions that wait in each, of the kernel's counting: some thousand datagrams.
+const RECEIVE_BUFFER_BYTES: usize = 2 << 20;
 
 /// Datagrams that are taken off a socket before the next are answered.
 const AT_ONCE: usize = 512;

@@ -5,10 +5,10 @@ use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 /// Questions of one client that wait; more are lost, as in a full socket.
-const OF_ONE: usize = 4096;
+const OF_ONE: usize = 8192;
 
 /// Questions of all.
-const OF_ALL: usize = 16_384;
+const OF_ALL: usize = 32_768;
 
 /// Questions of one client that are answered before it is another's turn.
 const TURN: usize = 64;
