@@ -285,7 +285,7 @@ fn what_could_not_be_told_is_undone() {
     let host = host();
     let before = host.snapshot();
     let full = |words: &str| {
-        let script = format!("exec /run/bridge-user --state-dir /run/state {words} >/dev/full");
+        let script = format!("exec /run/bin/bridge-user --state-dir /run/state {words} >/dev/full");
         host.call("sh -c").arg(&script)
     };
     for words in [
@@ -300,7 +300,7 @@ fn what_could_not_be_told_is_undone() {
     host.bridge_user(template).fails_with(1, &["Nothing"]);
     host.assert_as_before(&before, template);
     // A reader that went away is no failure.
-    let script = "/run/bridge-user --state-dir /run/state net connect n plain | true";
+    let script = "/run/bin/bridge-user --state-dir /run/state net connect n plain | true";
     host.call("sh -c").arg(script).ok();
     host.assert_pings("plain", "10.77.0.1");
 }
