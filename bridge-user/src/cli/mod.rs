@@ -6,6 +6,7 @@ mod doctor;
 mod explain;
 mod net;
 mod output;
+mod sandbox;
 mod stats;
 mod system;
 mod template;
@@ -62,6 +63,18 @@ enum Command {
     /// Manage networks.
     #[command(visible_alias = "network", subcommand)]
     Net(net::NetCommand),
+    /// Run a command in a sandbox of its own: network, host name, hosts and resolver files.
+    Run(sandbox::RunArguments),
+    /// List sandboxes of `run`.
+    Ps(sandbox::ListArguments),
+    /// Run a command in a sandbox that runs.
+    Exec(sandbox::ExecArguments),
+    /// Remove sandboxes of `run`.
+    Rm(sandbox::RemoveArguments),
+    /// Print sandboxes of `run` in detail, as a JSON array.
+    Inspect(sandbox::InspectArguments),
+    /// Print what a sandbox of `run -d` has written.
+    Logs(sandbox::LogsArguments),
     /// Show what was counted at ports: packets and bytes by road, and drops by reason.
     Stats(stats::StatsArguments),
     /// Show the forwarding database of the program.
@@ -117,6 +130,19 @@ enum CliError {
     /// Everything was said already: only the exit code is left.
     #[error("failed")]
     Reported,
+    /// As `Reported`, with a command's exit code, or Docker's for one that could not be started.
+    #[error("exit code {0}")]
+    Exit(u8),
+}
+
+impl CliError {
+    /// What Docker exits with for a command that could not be executed.
+    fn command_code(&self) -> Option<u8> {
+        match self {
+            Self::Operation(error) => error.exit_code(),
+            _ => None,
+        }
+    }
 }
 
 impl From<ops::Error> for CliError {
@@ -130,6 +156,10 @@ impl From<ops::Error> for CliError {
 
 /// Runs the command line `arguments`, the program's name first, and gives the exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(code) = sandbox::second_self(&arguments) {
+        return code;
+    }
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -149,13 +179,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(CliError::Output(e)) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(CliError::Reported) => ExitCode::FAILURE,
+        Err(CliError::Exit(code)) => ExitCode::from(code),
         Err(error @ CliError::NoCommand) => {
             report(&error);
             ExitCode::from(2)
         }
         Err(error) => {
             report(&error);
-            ExitCode::FAILURE
+            error.command_code().map_or(ExitCode::FAILURE, Into::into)
         }
     }
 }
@@ -180,11 +211,7 @@ fn tell(verbose: u8) {
 fn open(paths: &Paths) -> Result<Context, CliError> {
     let context = Context::open(paths)?;
     if let Some(error) = context.left_wrong() {
-        let text = ops::chain(error).replace('\n', " ");
-        let _ = writeln!(
-            io::stderr().lock(),
-            "warning: not everything is as it should be: {text}"
-        );
+        warn(&ops::chain(error));
     }
     Ok(context)
 }
@@ -199,6 +226,12 @@ fn dispatch(arguments: &Arguments, out: &mut impl Write) -> Result<(), CliError>
     }
     match &arguments.command {
         Some(Command::Net(command)) => net::run(command, paths, out),
+        Some(Command::Run(arguments)) => sandbox::run(arguments, paths, out),
+        Some(Command::Ps(arguments)) => sandbox::list(arguments, paths, out),
+        Some(Command::Exec(arguments)) => Err(sandbox::exec(arguments, paths)),
+        Some(Command::Rm(arguments)) => sandbox::remove(arguments, paths, out),
+        Some(Command::Inspect(arguments)) => sandbox::inspect(arguments, paths, out),
+        Some(Command::Logs(arguments)) => sandbox::logs(arguments, paths, out),
         Some(Command::Stats(arguments)) => stats::stats(arguments, paths, out),
         Some(Command::Fdb(arguments)) => stats::fdb(arguments, paths, out),
         Some(Command::Explain(arguments)) => explain::run(arguments, paths, out),
@@ -213,6 +246,34 @@ fn dispatch(arguments: &Arguments, out: &mut impl Write) -> Result<(), CliError>
         }
         None => Err(CliError::NoCommand),
     }
+}
+
+/// Objects of one command that failed while the others went on: each is reported at once.
+#[derive(Debug, Default)]
+struct Failures(bool);
+
+impl Failures {
+    fn report(&mut self, error: &CliError) {
+        self.0 = true;
+        report(error);
+    }
+
+    fn into_result(self) -> Result<(), CliError> {
+        if self.0 {
+            Err(CliError::Reported)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Tells of what stands in nobody's way.
+fn warn(text: &str) {
+    let text = text.replace('\n', " ");
+    let _ = writeln!(
+        io::stderr().lock(),
+        "warning: not everything is as it should be: {text}"
+    );
 }
 
 /// One line for the error and its causes, one for the way out.

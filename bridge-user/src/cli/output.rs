@@ -63,7 +63,7 @@ pub(super) fn print_rows<R: Serialize>(
             template,
             table: true,
         } => {
-            print_table(out, &template.heads(), template, rows)?;
+            print_table(out, &template.heads(columns), template, rows)?;
         }
         Format::Template {
             template,

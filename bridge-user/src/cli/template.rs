@@ -65,14 +65,17 @@ impl Template {
         Ok(text)
     }
 
-    /// Upper-case heads of the columns, for `table` templates: the fields' last names, in words.
-    pub(super) fn heads(&self) -> String {
+    /// Upper-case heads of the columns, for `table` templates: those of the command's own table, for
+    /// other fields their last names, in words.
+    pub(super) fn heads(&self, columns: &[(&str, &str)]) -> String {
         let mut text = String::new();
         for part in &self.parts {
             match part {
                 Part::Text(part) => text.push_str(part),
                 Part::Field { path, .. } => {
-                    text.push_str(&head(path.last().map_or("", String::as_str)));
+                    let field = path.last().map_or("", String::as_str);
+                    let own = columns.iter().find(|(_, column)| *column == field);
+                    text.push_str(&own.map_or_else(|| words(field), |(head, _)| (*head).into()));
                 }
             }
         }
@@ -123,11 +126,8 @@ fn lookup<'v>(data: &'v Value, path: &[String]) -> Result<&'v Value, TemplateErr
     Ok(value)
 }
 
-/// `ID` -> `NETWORK ID` is Docker's special case; `CreatedAt` -> `CREATED AT`.
-fn head(field: &str) -> String {
-    if field == "ID" {
-        return "NETWORK ID".into();
-    }
+/// `CreatedAt` -> `CREATED AT`.
+fn words(field: &str) -> String {
     let mut text = String::new();
     let mut previous_lower = false;
     for c in field.chars() {
@@ -175,6 +175,7 @@ mod tests {
     #[test]
     fn heads_are_words() {
         let template = Template::parse(r"{{.ID}}\t{{.Name}}\t{{.CreatedAt}}").unwrap();
-        assert_eq!(template.heads(), "NETWORK ID\tNAME\tCREATED AT");
+        let columns = [("NETWORK ID", "ID")];
+        assert_eq!(template.heads(&columns), "NETWORK ID\tNAME\tCREATED AT");
     }
 }

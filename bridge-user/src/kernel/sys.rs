@@ -2,7 +2,8 @@
 #![allow(unsafe_code, reason = "this module is the fence around unsafe calls")]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
 
 /// Cookie of the network namespace that a socket belongs to: `SO_NETNS_COOKIE`, Linux 5.14
 /// (include/uapi/asm-generic/socket.h). Never used twice in one boot.
@@ -85,4 +86,70 @@ pub(super) fn attach_reuseport_filter(
     } else {
         Err(io::Error::last_os_error())
     }
+}
+
+/// A descriptor that stands for a process: `pidfd_open(2)`, Linux 5.3.
+pub(super) fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes two numbers and touches no memory of ours.
+    let result = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let fd = RawFd::try_from(result).map_err(io::Error::other)?;
+    // SAFETY: the kernel made the descriptor for us just now, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Sends a signal to the process that a descriptor stands for: `pidfd_send_signal(2)`, Linux 5.1.
+pub(super) fn pidfd_send_signal(process: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    let no_info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: the descriptor is open for as long as `process` borrows it, and no information is
+    // handed over.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            process.as_raw_fd(),
+            signal,
+            no_info,
+            0,
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// Closes what the process that started us left open besides standard input, output and error and
+/// this descriptor: `close_range(2)`, Linux 5.9.
+pub(super) fn close_all_but(kept: RawFd) -> io::Result<()> {
+    let kept = libc::c_uint::try_from(kept).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let first = 3;
+    for (from, to) in [
+        (first, kept.saturating_sub(1)),
+        (kept + 1, libc::c_uint::MAX),
+    ] {
+        if from > to {
+            continue;
+        }
+        // SAFETY: a process that calls this does so first of all, and owns no descriptor of its own
+        // yet: those that are closed are nobody's in it.
+        if unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// The socket that the process that started us left open at this number, for us alone.
+pub(super) fn inherited_socket(number: RawFd) -> io::Result<UnixStream> {
+    // SAFETY: the call touches no memory of ours, whatever the number is.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is open, as the call above found, and its number came by the command
+    // line of a command that takes it once, at its start: nobody else in this process owns it.
+    let fd = unsafe { OwnedFd::from_raw_fd(number) };
+    Ok(fd.into())
 }

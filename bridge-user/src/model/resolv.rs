@@ -87,6 +87,19 @@ impl ResolvConf {
         text.is_empty() || text.lines().next() == Some(MARK)
     }
 
+    /// The same with other nameservers, where some are given; else without those on a loopback address,
+    /// which a sandbox has its own of.
+    #[must_use]
+    pub fn with_nameservers(&self, given: &[IpAddr]) -> Self {
+        let mut conf = self.clone();
+        if given.is_empty() {
+            conf.nameservers.retain(|ip| !ip.is_loopback());
+        } else {
+            conf.nameservers = given.to_vec();
+        }
+        conf
+    }
+
     /// What a sandbox whose names are told at `resolver` should have on a host that has this.
     ///
     /// The host's nameservers follow: they are asked when nobody answers at `resolver`. A sandbox
@@ -172,6 +185,16 @@ mod tests {
         for bad in ["", "dns.example", "192.0.2.1:", "192.0.2.1:65536", "[::1"] {
             assert!(bad.parse::<Upstream>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn given_nameservers_replace_the_hosts() {
+        let host = ResolvConf::parse(HOST);
+        let given = ["192.0.2.7".parse().unwrap()];
+        assert_eq!(host.with_nameservers(&given).nameservers, given);
+        let own = host.with_nameservers(&[]);
+        assert_eq!(own.nameservers, host.nameservers[1..]);
+        assert_eq!(own.search, host.search);
     }
 
     #[test]

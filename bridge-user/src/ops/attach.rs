@@ -6,12 +6,12 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::error::Errors;
-use super::sandbox::HeldSandbox;
 use super::{Context, Error, random_bytes, random_id};
 use crate::fault;
 use crate::ipam;
 use crate::kernel::bpf;
 use crate::kernel::netlink::{self, Netlink};
+use crate::kernel::netns::NetNs;
 use crate::model::{
     BUILTIN_BRIDGE, Endpoint, EndpointName, Id, InterfaceName, MacAddress, Network, Pool, Sandbox,
     SandboxRef, State,
@@ -69,7 +69,7 @@ impl Context {
         }
         let network = self.network_for_connect(spec)?;
         let held = self.hold_sandbox(&spec.sandbox, spec.create)?;
-        self.join(&network, &held, spec)
+        self.join(&network, &held.sandbox, &held.namespace, spec)
             .map_err(|cause| cause.undone(self.release_sandbox(&held.sandbox.id)))
     }
 
@@ -89,13 +89,15 @@ impl Context {
         }
     }
 
-    fn join(
+    /// Makes the endpoint. The caller holds the sandbox.
+    pub(super) fn join(
         &mut self,
         network: &Network,
-        held: &HeldSandbox,
+        sandbox: &Sandbox,
+        namespace: &NetNs,
         spec: &ConnectSpec,
     ) -> Result<Endpoint, Error> {
-        let mut inside = Netlink::open_in(&held.namespace)?;
+        let mut inside = Netlink::open_in(namespace)?;
         let interfaces = netlink::links(&mut inside)?
             .into_iter()
             .map(|link| link.name)
@@ -104,7 +106,7 @@ impl Context {
             id: random_id()?,
             random: random_bytes()?,
             network: &network.id,
-            sandbox: &held.sandbox,
+            sandbox,
             interfaces,
             slots: bpf::endpoints_max()?.unwrap_or(self.config.maps.endpoints.get()),
             spec,
@@ -112,7 +114,7 @@ impl Context {
         let endpoint = self.store.write(|rows| plan.insert(rows))?;
         fault::step();
         let joined = self
-            .ensure_endpoint(network, &endpoint, &held.namespace, &mut inside)
+            .ensure_endpoint(network, &endpoint, namespace, &mut inside)
             .and_then(|()| {
                 fault::step();
                 self.refresh_names(&network.id)?;
@@ -185,8 +187,8 @@ impl Plan<'_> {
             id: self.id.clone(),
             network: network.id.clone(),
             sandbox: self.sandbox.id.clone(),
+            aliases: self.aliases(rows, &network, &name)?,
             name,
-            aliases: self.spec.aliases.clone(),
             state: State::Creating,
             slot,
             mac: self.mac(&network, &others, slot)?,
@@ -224,6 +226,25 @@ impl Plan<'_> {
             });
         }
         Ok(name)
+    }
+
+    /// Those given; where names are told, a run is also known by the first digits of its id, as Docker's
+    /// containers are.
+    fn aliases(
+        &self,
+        rows: Rows<'_>,
+        network: &Network,
+        name: &EndpointName,
+    ) -> Result<Vec<EndpointName>, Error> {
+        let mut aliases = self.spec.aliases.clone();
+        let run = rows.run(&self.sandbox.id)?;
+        if let Some(run) = run.filter(|_| network.tells_names()) {
+            let short = run.id.short().parse()?;
+            if short != *name && !aliases.contains(&short) {
+                aliases.push(short);
+            }
+        }
+        Ok(aliases)
     }
 
     fn mac(&self, network: &Network, others: &[Endpoint], slot: u16) -> Result<MacAddress, Error> {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
+use super::RunError;
 use super::config::ConfigError;
 use crate::kernel::bpf::BpfError;
 use crate::kernel::features::FeaturesError;
@@ -234,6 +235,9 @@ pub enum Error {
     /// Several things failed while removing, which goes on after an error.
     #[error("{}", .0.iter().map(|e| chain(e)).collect::<Vec<_>>().join("; "))]
     Several(Vec<Error>),
+    /// A run.
+    #[error(transparent)]
+    Run(#[from] RunError),
     /// A file of ours.
     #[error("failed to {action} {path}")]
     File {
@@ -292,6 +296,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// What `run` and `exec` exit with, where the command could not be started.
+    pub fn exit_code(&self) -> Option<u8> {
+        match self {
+            Self::Run(error) => error.exit_code(),
+            Self::Undo { cause, .. } => cause.exit_code(),
+            _ => None,
+        }
+    }
+
     /// This error, with what undoing the operation met.
     pub(super) fn undone(self, cleanup: Result<(), Self>) -> Self {
         match cleanup {

@@ -17,6 +17,9 @@ impl Error {
         if let Self::Undo { cause, .. } = self {
             return cause.hint();
         }
+        if let Self::Run(error) = self {
+            return error.hint();
+        }
         self.other_words().or_else(|| self.other_host())
     }
 

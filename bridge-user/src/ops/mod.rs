@@ -25,6 +25,7 @@ mod purge;
 mod reconcile;
 mod remove;
 mod resolv;
+mod run;
 mod sandbox;
 mod shared;
 mod trace;
@@ -43,6 +44,9 @@ pub use frame::Payload;
 pub use inspect::{NetworkDetails, NetworkSummary, SandboxEndpoint};
 pub use ports::{FdbDetails, PortDetails, PortTraffic, ReceivedTraffic};
 pub use purge::purge;
+pub use run::{
+    Ended, Keeper, LogReader, RunDetails, RunError, RunSpec, Started, execute_in_run, keep,
+};
 pub use trace::{Trace, Traced};
 
 use crate::kernel::bpf::{self, DataPlane};
@@ -67,6 +71,7 @@ pub struct Context {
     config: Config,
     store: Store,
     locks: LockFile,
+    paths: Paths,
     netlink: Netlink,
     boot_id: String,
     host_cookie: u64,
@@ -128,6 +133,7 @@ impl Context {
         let mut context = Self {
             config,
             locks,
+            paths: paths.clone(),
             netlink: Netlink::open()?,
             store,
             boot_id,

@@ -2,6 +2,7 @@
 //! /etc/hosts. Written in place: a mounted file is seen by its inode, not by its name.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::error::chain;
@@ -9,7 +10,10 @@ use super::file::{ensure_file_absent, failed, update};
 use super::lock::Object;
 use super::{Context, Error, resolv};
 use crate::fault;
-use crate::model::{Endpoint, HostsEntry, HostsFile, Id, Network, ResolvConf, Sandbox, State};
+use crate::model::{
+    Endpoint, HostsEntry, HostsFile, Id, Network, NetworkMode, Pool, ResolvConf, Run, Sandbox,
+    State,
+};
 use crate::store::Store;
 
 /// Where ip-netns(8) takes a namespace's own files in /etc from.
@@ -29,6 +33,14 @@ impl Context {
             }
         }
         Ok(())
+    }
+
+    /// Makes the files of one sandbox right.
+    pub(super) fn write_names(&mut self, sandbox: &Sandbox) -> Result<(), Error> {
+        let _lock = self.lock(Object::Names)?;
+        let names = Names::read(&self.store)?;
+        self.write_hosts(sandbox, &names)?;
+        resolv::write(sandbox, &names)
     }
 
     /// Takes back what we wrote for a sandbox.
@@ -97,6 +109,10 @@ pub(super) struct Names {
     endpoints: Vec<Endpoint>,
     /// Networks whose endpoints know each other by name.
     telling: Vec<Network>,
+    /// All networks.
+    networks: Vec<Network>,
+    /// Those of `run`, which have a host name and lines of the user's.
+    runs: Vec<Run>,
     /// What this host asks others for.
     host: ResolvConf,
 }
@@ -104,11 +120,14 @@ pub(super) struct Names {
 impl Names {
     pub(super) fn read(store: &Store) -> Result<Self, Error> {
         let rows = store.rows();
-        let mut telling = rows.networks()?;
+        let networks = rows.networks()?;
+        let mut telling = networks.clone();
         telling.retain(Network::tells_names);
         Ok(Self {
             endpoints: rows.endpoints()?,
             telling,
+            networks,
+            runs: rows.runs()?,
             host: resolv::of_host(),
         })
     }
@@ -120,7 +139,8 @@ impl Names {
             .filter(move |endpoint| endpoint.network == *network)
     }
 
-    /// What a sandbox should have as its resolver file; `None` where no network tells it names.
+    /// What a sandbox should have as its resolver file; `None` where no network tells it names, but for
+    /// a run, which always has one: the host's name servers, or those of `--dns`.
     pub(super) fn resolv_of(&self, sandbox: &Id) -> Option<ResolvConf> {
         let there = |e: &&Endpoint| e.sandbox == *sandbox && e.state != State::Deleting;
         let on = self.endpoints.iter().filter(there);
@@ -129,12 +149,24 @@ impl Names {
             let gateway = network.bridge_addresses().next()?;
             Some((network.internal, gateway.addr()))
         });
+        let run = self.run(sandbox);
+        let host = match run {
+            Some(run) => self.host.with_nameservers(&run.config.dns),
+            None => self.host.clone(),
+        };
         // One resolver tells all that the sandbox may know; on an internal network it asks nobody.
-        let (internal, resolver) = resolvers.min_by_key(|(internal, _)| *internal)?;
-        Some(self.host.for_sandbox(resolver, internal))
+        match resolvers.min_by_key(|(internal, _)| *internal) {
+            Some((internal, resolver)) => Some(host.for_sandbox(resolver, internal)),
+            None => run.map(|_| host),
+        }
     }
 
-    /// What a sandbox should know: itself on every network, and the others where names are told.
+    fn run(&self, sandbox: &Id) -> Option<&Run> {
+        self.runs.iter().find(|run| run.id == *sandbox)
+    }
+
+    /// What a sandbox should know: the lines that the user gave it, itself on every network, and the
+    /// others where names are told.
     fn hosts_of(&self, sandbox: &Id) -> HostsFile {
         let is_named = |endpoint: &&Endpoint| endpoint.state != State::Deleting;
         let tells = |e: &Endpoint| self.telling.iter().any(|network| network.id == e.network);
@@ -145,31 +177,82 @@ impl Names {
             .filter(mine)
             .filter(is_named)
             .collect();
-        let mut entries = Vec::new();
+        let run = self.run(sandbox);
+        let mut entries = run.map_or_else(Vec::new, |run| self.added_hosts(run));
         for endpoint in &own {
-            push(&mut entries, endpoint, tells(endpoint));
+            let mut names = run.map_or_else(Vec::new, own_names);
+            if run.is_none() || tells(endpoint) {
+                let known = names_of(endpoint, tells(endpoint));
+                names.extend(
+                    known
+                        .filter(|name| !names.contains(name))
+                        .collect::<Vec<_>>(),
+                );
+            }
+            push(&mut entries, endpoint, &names);
         }
         for endpoint in own.iter().filter(|endpoint| tells(endpoint)) {
             let others = self
                 .on_network(&endpoint.network)
                 .filter(|other| !mine(other));
             for other in others.filter(is_named) {
-                push(&mut entries, other, true);
+                push(
+                    &mut entries,
+                    other,
+                    &names_of(other, true).collect::<Vec<_>>(),
+                );
             }
         }
         HostsFile { entries }
     }
+
+    /// The lines of `--add-host`; `host-gateway` is the gateways of the first network.
+    fn added_hosts(&self, run: &Run) -> Vec<HostsEntry> {
+        let first = match &run.config.network {
+            NetworkMode::Networks(names) => names.first(),
+            _ => None,
+        };
+        let network = self
+            .networks
+            .iter()
+            .find(|network| first.is_some_and(|first| network.name.as_str() == first));
+        let gateways: Vec<IpAddr> = network
+            .map(|network| network.pools.iter().map(Pool::gateway).collect())
+            .unwrap_or_default();
+        let mut entries = Vec::new();
+        for host in &run.config.add_hosts {
+            let addresses = host.address.map_or_else(|| gateways.clone(), |a| vec![a]);
+            entries.extend(addresses.into_iter().map(|address| HostsEntry {
+                address,
+                names: vec![host.name.clone()],
+            }));
+        }
+        entries
+    }
 }
 
-fn push(entries: &mut Vec<HostsEntry>, endpoint: &Endpoint, with_aliases: bool) {
-    let mut names = vec![endpoint.name.to_string()];
-    if with_aliases {
-        names.extend(endpoint.aliases.iter().map(ToString::to_string));
+/// What a run calls itself: its host name, and the first digits of its id.
+fn own_names(run: &Run) -> Vec<String> {
+    let mut names = vec![run.config.hostname.clone()];
+    if names[0] != run.id.short() {
+        names.push(run.id.short().into());
     }
+    names
+}
+
+/// What others call an endpoint.
+fn names_of(endpoint: &Endpoint, with_aliases: bool) -> impl Iterator<Item = String> {
+    let aliases = endpoint.aliases.iter().filter(move |_| with_aliases);
+    std::iter::once(&endpoint.name)
+        .chain(aliases)
+        .map(ToString::to_string)
+}
+
+fn push(entries: &mut Vec<HostsEntry>, endpoint: &Endpoint, names: &[String]) {
     let lines = endpoint.addresses.iter();
     entries.extend(lines.map(|a| HostsEntry {
         address: a.addr(),
-        names: names.clone(),
+        names: names.to_vec(),
     }));
 }
 

@@ -1,10 +1,12 @@
 //! Removing everything of ours from the host.
 
 use std::fs;
+use std::io;
 
 use super::error::{Errors, chain};
-use super::file::ensure_file_absent;
+use super::file::{ensure_file_absent, failed};
 use super::lock::{LockFile, Object};
+use super::run::RUNS;
 use super::{Config, Context, Error, Paths};
 use crate::kernel::bpf::BpfError;
 use crate::kernel::netlink::{self, Link, Netlink};
@@ -54,6 +56,13 @@ pub fn purge(paths: &Paths, lost: bool) -> Result<(), Error> {
     for file in FILES {
         errors.note(ensure_file_absent(&state_directory.join(file)));
     }
+    let runs = state_directory.join(RUNS);
+    match fs::remove_dir_all(&runs) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            errors.note::<()>(Err(failed("remove", &runs)(e)));
+        }
+        _ => {}
+    }
     // Somebody may keep files of their own there.
     let _ = fs::remove_dir(state_directory);
     errors.into_result()
@@ -79,6 +88,10 @@ fn is_ours(link: &Link) -> bool {
 impl Context {
     fn remove_everything(&mut self) -> Result<(), Error> {
         let mut errors = Errors::default();
+        for run in self.store.rows().runs()? {
+            let _lock = self.lock(Object::Id(&run.id))?;
+            errors.note(self.discard(&run.id));
+        }
         for sandbox in self.store.rows().sandboxes()? {
             let _lock = self.lock(Object::Id(&sandbox.id))?;
             for endpoint in self.store.rows().endpoints_in_sandbox(&sandbox.id)? {

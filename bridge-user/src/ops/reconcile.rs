@@ -24,6 +24,9 @@ impl Context {
         for network in self.store.rows().networks()? {
             errors.note(self.reconcile_network(&network.id, true));
         }
+        for run in self.store.rows().runs()? {
+            errors.note(self.reconcile_run(&run.id, true));
+        }
         for sandbox in self.store.rows().sandboxes()? {
             errors.note(self.reconcile_sandbox(&sandbox.id, true));
         }
@@ -34,16 +37,21 @@ impl Context {
     pub(super) fn sweep(&mut self) -> Result<(), Error> {
         let rows = self.store.rows();
         let (networks, sandboxes) = (rows.networks()?, rows.sandboxes()?);
-        let endpoints = rows.endpoints()?;
+        let (endpoints, runs) = (rows.endpoints()?, rows.runs()?);
+        let mut errors = Errors::default();
+        for run in &runs {
+            if !self.run_is_right(run) {
+                errors.note(self.reconcile_run(&run.id, false));
+            }
+        }
         if networks.is_empty() && sandboxes.is_empty() {
-            return Ok(());
+            return errors.into_result();
         }
         let links = netlink::links(&mut self.netlink)?;
         let links = links
             .iter()
             .map(|link| (link.name.as_str(), link))
             .collect();
-        let mut errors = Errors::default();
         for network in networks
             .iter()
             .filter(|network| !network_is_right(network, &links))
@@ -58,9 +66,10 @@ impl Context {
         for sandbox in &sandboxes {
             let dormant = sandbox.boot_id != self.boot_id;
             let endpoints_are_right = dormant || !wrong.contains(&sandbox.id);
-            let used = endpoints
-                .iter()
-                .any(|endpoint| endpoint.sandbox == sandbox.id);
+            let used = runs.iter().any(|run| run.id == sandbox.id && run.is_live())
+                || endpoints
+                    .iter()
+                    .any(|endpoint| endpoint.sandbox == sandbox.id);
             if !(used && endpoints_are_right && self.namespace_is_right(sandbox)) {
                 errors.note(self.reconcile_sandbox(&sandbox.id, false));
             }
@@ -121,7 +130,7 @@ impl Context {
         errors.into_result()
     }
 
-    fn lock_or_leave(&self, id: &Id, wait: bool) -> Result<Option<Lock>, Error> {
+    pub(super) fn lock_or_leave(&self, id: &Id, wait: bool) -> Result<Option<Lock>, Error> {
         if wait {
             self.lock(Object::Id(id)).map(Some)
         } else {

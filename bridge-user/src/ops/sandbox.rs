@@ -46,6 +46,8 @@ impl Context {
         reference: &SandboxRef,
         create: bool,
     ) -> Result<HeldSandbox, Error> {
+        let reference = &self.sandbox_by_name(reference)?;
+        self.check_connectable(reference)?;
         loop {
             let held = match NetNs::open(&reference.path()) {
                 Ok(namespace) => self.hold_namespace(reference, namespace)?,
@@ -162,6 +164,9 @@ impl Context {
 
     /// What became of the sandbox's namespace.
     pub(super) fn liveness(&mut self, sandbox: &Sandbox) -> Result<Liveness, Error> {
+        if self.is_over(&sandbox.id)? {
+            return Ok(Liveness::Gone);
+        }
         let opened = match NetNs::open(&sandbox.reference.path()) {
             Ok(namespace) => Some(namespace),
             Err(NetNsError::NotFound { .. } | NetNsError::NotNamespace { .. }) => None,
@@ -202,6 +207,9 @@ impl Context {
             return Ok(());
         };
         if !self.store.rows().endpoints_in_sandbox(id)?.is_empty() {
+            return Ok(());
+        }
+        if self.is_run_in(id)? {
             return Ok(());
         }
         let mut errors = Errors::default();

@@ -4,6 +4,7 @@ mod endpoints;
 mod meta;
 mod networks;
 mod reader;
+mod runs;
 mod sandboxes;
 
 use std::fs;
@@ -15,7 +16,7 @@ pub use reader::Reader;
 use rusqlite::{Connection, TransactionBehavior};
 
 /// `PRAGMA user_version` of a file with `schema.sql`.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 /// The database in a state directory.
 const DATABASE: &str = "state.db";
@@ -151,23 +152,27 @@ impl Store {
         match version(&tx)? {
             0 => {
                 tx.execute_batch(include_str!("schema.sql"))?;
-                tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-                Ok(tx.commit()?)
+                tx.execute_batch(include_str!("runs.sql"))?;
             }
-            1 => {
-                tx.execute_batch(
-                    "ALTER TABLE endpoints ADD COLUMN trusted INTEGER NOT NULL DEFAULT 0",
-                )?;
-                tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-                Ok(tx.commit()?)
+            found @ (1 | 2) => {
+                if found == 1 {
+                    tx.execute_batch(
+                        "ALTER TABLE endpoints ADD COLUMN trusted INTEGER NOT NULL DEFAULT 0",
+                    )?;
+                }
+                tx.execute_batch(include_str!("runs.sql"))?;
             }
             // Somebody else made the tables while we waited.
-            SCHEMA_VERSION => Ok(()),
-            found => Err(StoreError::SchemaVersion {
-                path: path.into(),
-                found,
-            }),
+            SCHEMA_VERSION => return Ok(()),
+            found => {
+                return Err(StoreError::SchemaVersion {
+                    path: path.into(),
+                    found,
+                });
+            }
         }
+        tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        Ok(tx.commit()?)
     }
 
     /// The rows, outside any transaction: each query sees the newest state.
@@ -215,9 +220,9 @@ fn from_json<T: serde::de::DeserializeOwned>(
     })
 }
 
-/// Writes a column of JSON. Maps of strings and sequences of strings always serialise.
+/// Writes a column of JSON: what we keep there has strings for keys and always serialises.
 fn to_json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).expect("string maps and lists serialise")
+    serde_json::to_string(value).expect("what is kept in columns serialises")
 }
 
 /// The lowest number from 1 to `limit` that a sorted list of numbers does not have.

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::host::{Endpoint, Host, PINS, array, text};
+use crate::host::{Endpoint, Host, PINS, array, text, wait_until};
 use crate::random::number;
 
 /// Where a run of a command is killed, a step later each time, until it survives.
@@ -370,4 +370,161 @@ fn a_crash_is_mended_by_the_next_command_too() {
         // The snapshot itself lists the networks: the command that mends.
         host.assert_as_before(&before, &format!("step {} leaves something", killer.step));
     }
+}
+
+/// Waits until no process of these is left that has not ended.
+#[track_caller]
+fn await_end_of(host: &Host, commands: &[&str]) {
+    for command in commands {
+        wait_until(&format!("{command} ends"), || {
+            let found = host.call(&format!("ps -C {command} -o stat=")).run();
+            found.stdout.lines().all(|state| state.starts_with('Z'))
+        });
+    }
+}
+
+#[test]
+fn run_in_the_background() {
+    let host = Host::new();
+    neighbour(&host);
+    host.create("m");
+    let command = "run -d --name web --network n --network m --network-alias www -- sleep 600";
+    host.bridge_user(command).ok();
+    host.bridge_user("rm -f web").ok();
+    let before = host.snapshot();
+    let mut killer = Killer::of(&host, command);
+    let mut whole = 0;
+    while killer.kill_at_next_step() {
+        let step = killer.step;
+        host.bridge_user("reconcile").ok();
+        if host.snapshot() != before {
+            whole += 1;
+            assert_eq!(
+                host.bridge_user("ps --format {{.State}}").ok(),
+                "running\n",
+                "step {step}"
+            );
+            host.assert_pings("neighbour", "www");
+            host.bridge_user("rm -f web").ok();
+        }
+        await_end_of(&host, &["sleep", "bu-keeper", "exe"]);
+        host.assert_as_before(&before, &format!("step {step} leaves something"));
+        host.bridge_user(command).ok();
+        host.assert_pings("neighbour", "www");
+        host.bridge_user("rm -f web").ok();
+        host.assert_as_before(&before, &format!("step {step}, then once more"));
+    }
+    killer.assert_steps(30);
+    assert_eq!(whole, 1, "from the row that says so on, it runs");
+}
+
+#[test]
+fn run_in_the_foreground() {
+    let host = Host::new();
+    neighbour(&host);
+    let command = "run --rm --name web --network n -- sleep 0.05";
+    host.bridge_user(command).ok();
+    let before = host.snapshot();
+    let mut killer = Killer::of(&host, command);
+    while killer.kill_at_next_step() {
+        await_end_of(&host, &["sleep", "exe"]);
+        host.bridge_user("reconcile").ok();
+        host.assert_as_before(&before, &format!("step {} leaves something", killer.step));
+    }
+    host.assert_as_before(&before, "it leaves something");
+    killer.assert_steps(40);
+}
+
+#[test]
+fn run_that_cannot_be_executed() {
+    let host = Host::new();
+    neighbour(&host);
+    let before = host.snapshot();
+    for step in 1..60 {
+        let call = host.bridge_user("run --name web --network n -- nosuchcommand");
+        let ran = call.env("BRIDGE_USER_FAULT_AT", &step.to_string()).run();
+        if !ran.was_killed() {
+            ran.assert_failure(127, &["nosuchcommand"]);
+            assert!(step > 30, "{step}");
+            return;
+        }
+        await_end_of(&host, &["exe"]);
+        host.bridge_user("reconcile").ok();
+        host.assert_as_before(&before, &format!("step {step} leaves something"));
+    }
+    panic!("it has no end");
+}
+
+#[test]
+fn a_keeper() {
+    let host = Host::new();
+    neighbour(&host);
+    let before = host.snapshot();
+    let mut killed = 0;
+    for step in 1..=25 {
+        let call = host.bridge_user("run -d --rm --name web --network n -- true");
+        call.env("BRIDGE_USER_KEEPER_FAULT_AT", &step.to_string())
+            .ok();
+        await_end_of(&host, &["bu-keeper"]);
+        killed += u32::from(!host.files("/run/state/runs").is_empty());
+        host.bridge_user("reconcile").ok();
+        host.assert_as_before(&before, &format!("step {step} leaves something"));
+    }
+    assert!((12..25).contains(&killed), "{killed} of them were cut off");
+}
+
+#[test]
+fn removing_a_run() {
+    let host = Host::new();
+    neighbour(&host);
+    let command = "run -d --name web --network n -- sleep 600";
+    let make = || drop(host.bridge_user(command).ok());
+    kill_removing(&host, &make, "rm -f web", "rm -f web", 12);
+    await_end_of(&host, &["sleep", "bu-keeper"]);
+}
+
+#[test]
+fn the_sweep_after_a_run_ended_without_its_keeper() {
+    let host = Host::new();
+    neighbour(&host);
+    let before = host.snapshot();
+    let mut killer = Killer::of(&host, "net ls");
+    loop {
+        host.bridge_user("run -d --rm --name web --network n -- sleep 600")
+            .ok();
+        for command in ["bu-keeper", "sleep"] {
+            host.call("sh -c")
+                .arg(&format!("kill -9 $(ps -C {command} -o pid=)"))
+                .run();
+        }
+        await_end_of(&host, &["sleep", "bu-keeper"]);
+        if !killer.kill_at_next_step() {
+            break;
+        }
+        host.bridge_user("reconcile").ok();
+        let step = killer.step;
+        host.assert_as_before(&before, &format!("step {step} leaves something"));
+    }
+    killer.assert_steps(12);
+}
+
+#[test]
+fn purge_of_runs() {
+    let host = Host::new();
+    let fresh = host.snapshot();
+    let mut killer = Killer::of(&host, "purge --yes");
+    loop {
+        host.bridge_user("run -d --name web -- sleep 600").ok();
+        host.bridge_user("run -d --name api --network none -- sleep 600")
+            .ok();
+        if !killer.kill_at_next_step() {
+            break;
+        }
+        host.bridge_user("reconcile").ok();
+        host.bridge_user("purge --yes").ok();
+        await_end_of(&host, &["sleep", "bu-keeper"]);
+        host.assert_as_before(&fresh, &format!("step {} leaves something", killer.step));
+    }
+    killer.assert_steps(12);
+    host.assert_clean();
 }

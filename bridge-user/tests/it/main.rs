@@ -26,6 +26,7 @@ mod privileges;
 mod program;
 mod random;
 mod repair;
+mod runs;
 mod sandboxes;
 mod seeing;
 mod spoofing;

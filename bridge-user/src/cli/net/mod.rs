@@ -12,7 +12,7 @@ use clap::{Args, Subcommand};
 use super::output::to_value;
 use super::template::Template;
 use super::view::NetworkView;
-use super::{CliError, open};
+use super::{CliError, Failures, open};
 use crate::ops::Paths;
 
 #[derive(Debug, Subcommand)]
@@ -92,25 +92,6 @@ fn inspect(
         writeln!(out, "{text}")?;
     }
     failed.into_result()
-}
-
-/// Objects of one command that failed while the others went on: each is reported at once.
-#[derive(Debug, Default)]
-struct Failures(bool);
-
-impl Failures {
-    fn report(&mut self, error: &CliError) {
-        self.0 = true;
-        super::report(error);
-    }
-
-    fn into_result(self) -> Result<(), CliError> {
-        if self.0 {
-            Err(CliError::Reported)
-        } else {
-            Ok(())
-        }
-    }
 }
 
 /// `KEY=VALUE` of an option or label; a label may stand without a value.

@@ -5,8 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 
-use super::super::{CliError, open};
-use super::Failures;
+use super::super::{CliError, Failures, open};
 use crate::model::Network;
 use crate::ops::{Error, Paths};
 

@@ -131,6 +131,14 @@ impl<'h> Call<'h> {
         ran
     }
 
+    /// Runs it and expects that its words are refused before anything is done.
+    #[track_caller]
+    pub(crate) fn fails_with_usage(&self) {
+        let ran = self.run();
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran}");
+        assert!(ran.stderr.contains("error: "), "{ran}");
+    }
+
     /// Starts it in the background.
     pub(crate) fn spawn(&self) -> Running {
         assert!(
@@ -138,7 +146,10 @@ impl<'h> Call<'h> {
             "no test needs variables in the background"
         );
         let mut command = self.command(&[]);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let started = self.host.inside(move || command.spawn());
         Running(Some(
             started.unwrap_or_else(|e| panic!("{}: {e}", self.words.join(" "))),
@@ -239,6 +250,29 @@ impl Running {
         let child = self.0.take().expect("it is taken only here and in drop");
         send(&child, Signal::SIGTERM);
         self::wait(child)
+    }
+
+    /// Writes to its standard input.
+    pub(crate) fn write(&mut self, text: &str) {
+        use std::io::Write as _;
+
+        let child = self.0.as_mut().expect("it is taken only at its end");
+        let stdin = child.stdin.as_mut().expect("it is piped");
+        stdin.write_all(text.as_bytes()).expect("it reads");
+    }
+
+    /// Ends its standard input, and waits for its own end.
+    pub(crate) fn stop_input(mut self) -> Ran {
+        let child = self.0.as_mut().expect("it is taken only at its end");
+        drop(child.stdin.take());
+        self.ended()
+    }
+
+    /// Waits for its own end and gives what came of it.
+    pub(crate) fn ended(mut self) -> Ran {
+        let child = self.0.take().expect("it is taken only here and in drop");
+        let output = child.wait_with_output().expect("the process is our child");
+        Ran::new("in the background".into(), &output)
     }
 
     /// Waits for its own end and gives what it printed.

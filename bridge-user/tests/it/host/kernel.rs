@@ -181,6 +181,25 @@ impl Host {
         left
     }
 
+    /// No endpoint is left; networks and what they share are.
+    #[track_caller]
+    pub(crate) fn assert_no_endpoint(&self) {
+        let legs: Vec<String> = self
+            .our_links()
+            .into_iter()
+            .filter(|l| l.starts_with("bv-"))
+            .collect();
+        assert_eq!(legs, [""; 0]);
+        assert_eq!(
+            (
+                self.attachments().len(),
+                self.fdb().len(),
+                self.ports().len()
+            ),
+            (0, 0, 0)
+        );
+    }
+
     /// The second witness of a removal.
     #[track_caller]
     pub(crate) fn assert_clean(&self) {

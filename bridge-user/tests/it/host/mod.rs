@@ -37,16 +37,19 @@ const STATE: &str = "/run/state";
 pub(crate) const PINS: &str = "/sys/fs/bpf/bridge-user";
 
 /// What a Debian machine needs for these tests, by package.
-const TOOLS: [(&str, &str); 18] = [
+const TOOLS: [(&str, &str); 21] = [
     ("bpftool", "bpftool"),
     ("bridge", "iproute2"),
     ("dig", "bind9-dnsutils"),
+    ("findmnt", "util-linux"),
     ("getent", "libc-bin"),
     ("ip", "iproute2"),
     ("iperf3", "iperf3"),
     ("nft", "nftables"),
+    ("nsenter", "util-linux"),
     ("ping", "iputils-ping"),
     ("ps", "procps"),
+    ("script", "bsdutils"),
     ("setpriv", "util-linux"),
     ("sh", "dash"),
     ("ss", "iproute2"),

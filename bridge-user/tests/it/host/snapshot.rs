@@ -22,7 +22,7 @@ impl Host {
         assert!(changes.is_empty(), "{what}:\n{}", changes.join("\n"));
     }
 
-    /// Rows, links, pins, map entries, firewall, namespaces and hosts files. A refused command
+    /// Rows, links, pins, map entries, firewall, namespaces, runs and hosts files. A refused command
     /// changes none of them.
     pub(crate) fn snapshot(&self) -> Vec<String> {
         let mut lines = self.rows();
@@ -41,6 +41,10 @@ impl Host {
                 .iter()
                 .map(|file| format!("namespace {file}")),
         );
+        let format = "{{.ID}} {{.Names}} {{.State}} {{.Networks}} {{.Command}}";
+        let runs = self.bridge_user("ps -a --no-trunc --format").arg(format);
+        lines.extend(runs.ok().lines().map(|line| format!("run {line}")));
+        lines.extend(self.files("/run/state/runs"));
         for file in self.files("/etc/netns") {
             lines.push(format!("{file}: {:?}", self.read(&file)));
         }

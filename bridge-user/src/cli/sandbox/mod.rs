@@ -1,0 +1,129 @@
+//! Sandboxes of `run`: Docker's container commands, a file a verb.
+
+mod age;
+mod list;
+mod run;
+mod second_self;
+mod view;
+
+use std::ffi::OsString;
+use std::io::Write;
+
+use clap::Args;
+
+pub(super) use list::{ListArguments, list};
+pub(super) use run::{RunArguments, run};
+pub(super) use second_self::second_self;
+
+use super::output::to_value;
+use super::template::Template;
+use super::{CliError, Failures, open};
+use crate::ops::{self, Paths};
+use view::RunView;
+
+/// What Docker exits with where it failed itself, not the command.
+const EXIT_FAILED: u8 = 125;
+
+#[derive(Debug, Args)]
+pub(super) struct ExecArguments {
+    /// Name or id of a sandbox of `run`.
+    sandbox: String,
+    /// The command and its arguments.
+    #[arg(required = true, trailing_var_arg = true)]
+    command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RemoveArguments {
+    /// End what runs first; no error if a sandbox does not exist.
+    #[arg(long, short)]
+    force: bool,
+    /// Names, ids or beginnings of ids.
+    #[arg(required = true, value_name = "SANDBOX")]
+    sandboxes: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InspectArguments {
+    /// Print a template filled in for each sandbox, or json.
+    #[arg(long, short)]
+    format: Option<String>,
+    /// Names, ids or beginnings of ids.
+    #[arg(required = true, value_name = "SANDBOX")]
+    sandboxes: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LogsArguments {
+    /// Go on until the command ends.
+    #[arg(long, short)]
+    follow: bool,
+    /// Name or id of a sandbox of `run -d`.
+    sandbox: String,
+}
+
+/// Becomes the command; comes back only with an error.
+pub(super) fn exec(arguments: &ExecArguments, paths: &Paths) -> CliError {
+    match open(paths) {
+        Ok(context) => ops::execute_in_run(context, &arguments.sandbox, &arguments.command).into(),
+        Err(error) => error,
+    }
+}
+
+/// Removes each, and goes on after an error.
+pub(super) fn remove(
+    arguments: &RemoveArguments,
+    paths: &Paths,
+    out: &mut impl Write,
+) -> Result<(), CliError> {
+    let mut context = open(paths)?;
+    let mut failed = Failures::default();
+    for name in &arguments.sandboxes {
+        match context.remove_run(name, arguments.force) {
+            Ok(()) => writeln!(out, "{name}")?,
+            Err(error) => failed.report(&error.into()),
+        }
+    }
+    failed.into_result()
+}
+
+/// Prints what is found, then reports what is not, as Docker does.
+pub(super) fn inspect(
+    arguments: &InspectArguments,
+    paths: &Paths,
+    out: &mut impl Write,
+) -> Result<(), CliError> {
+    let format = arguments
+        .format
+        .as_deref()
+        .filter(|format| *format != "json");
+    let template = format.map(Template::parse).transpose()?;
+    let context = open(paths)?;
+    let mut views = Vec::new();
+    let mut failed = Failures::default();
+    for name in &arguments.sandboxes {
+        match context.inspect_run(name) {
+            Ok(details) => views.push(RunView::new(&details)),
+            Err(error) => failed.report(&error.into()),
+        }
+    }
+    if let Some(template) = template {
+        for view in &views {
+            writeln!(out, "{}", template.render(&to_value(view)?)?)?;
+        }
+    } else {
+        let text = serde_json::to_string_pretty(&views).map_err(std::io::Error::from)?;
+        writeln!(out, "{text}")?;
+    }
+    failed.into_result()
+}
+
+/// Prints what the command wrote. Nobody waits for this command meanwhile.
+pub(super) fn logs(
+    arguments: &LogsArguments,
+    paths: &Paths,
+    out: &mut impl Write,
+) -> Result<(), CliError> {
+    let mut log = open(paths)?.open_log(&arguments.sandbox)?;
+    Ok(log.copy_to(out, arguments.follow)?)
+}
