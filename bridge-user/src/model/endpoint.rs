@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{EndpointName, Id, InterfaceName, MacAddress};
+use super::{EndpointLink, EndpointName, Id, InterfaceName, MacAddress};
 
 /// How far an object's creation or removal has come.
 ///
@@ -67,6 +67,8 @@ pub struct Endpoint {
     pub mac: MacAddress,
     /// Name of the container leg.
     pub interface: InterfaceName,
+    /// Names that it alone has for others.
+    pub links: Vec<EndpointLink>,
     /// It may speak with any address, whatever the network's port security.
     pub trusted: bool,
     /// Index of the host leg once it exists.

@@ -2,6 +2,7 @@
 //! here, and a value that exists is valid (parse, don't validate).
 
 mod endpoint;
+mod endpoint_link;
 mod hosts;
 mod id;
 mod mac;
@@ -15,6 +16,7 @@ mod sandbox;
 mod sizes;
 
 pub use endpoint::{Endpoint, State};
+pub use endpoint_link::EndpointLink;
 pub use hosts::{HostsEntry, HostsFile};
 pub use id::Id;
 pub use mac::{MacAddress, ParseMacError, mac_text};

@@ -81,6 +81,14 @@ impl NetworkMode {
         if let Some((_, what)) = refused.into_iter().find(|(is_refused, _)| *is_refused) {
             return Err(RunConflict::Options(what));
         }
+        let links = [
+            (container, "container type network"),
+            (host, "host type networking"),
+            (*self == Self::None, "none type networking"),
+        ];
+        if let Some((_, what)) = links.into_iter().find(|(is_it, _)| *is_it && with.links) {
+            return Err(RunConflict::Links(what));
+        }
         if with.address && !self.is_user_defined() {
             return Err(RunConflict::Address);
         }
@@ -113,6 +121,8 @@ pub struct GivenOptions {
     pub address: bool,
     /// `--network-alias`.
     pub aliases: bool,
+    /// `--link`.
+    pub links: bool,
 }
 
 /// Options that exclude each other, in Docker's words.
@@ -121,6 +131,11 @@ pub enum RunConflict {
     /// Two that do not go together.
     #[error("conflicting options: {0}")]
     Options(&'static str),
+    /// `--link` without a network of its own.
+    #[error(
+        "conflicting options: {0} can't be used with links. This would result in undefined behavior"
+    )]
+    Links(&'static str),
     /// `--network` several times, one of them no user-defined network.
     #[error(
         "conflicting options: cannot attach both user-defined and non-user-defined network-modes"
@@ -180,10 +195,11 @@ mod tests {
             set(&mut given);
             given
         };
-        let cases: [Case; 6] = [
+        let cases: [Case; 7] = [
             (|g| g.hostname = true, &["container:x"]),
             (|g| g.dns = true, &["container:x"]),
             (|g| g.add_hosts = true, &["container:x"]),
+            (|g| g.links = true, &["container:x", "host", "none"]),
             (|g| g.mac = true, &["container:x", "host", "none"]),
             (
                 |g| g.address = true,

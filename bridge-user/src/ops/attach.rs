@@ -13,8 +13,8 @@ use crate::kernel::bpf;
 use crate::kernel::netlink::{self, Netlink};
 use crate::kernel::netns::NetNs;
 use crate::model::{
-    BUILTIN_BRIDGE, Endpoint, EndpointName, Id, InterfaceName, MacAddress, Network, Pool, Sandbox,
-    SandboxRef, State,
+    BUILTIN_BRIDGE, Endpoint, EndpointLink, EndpointName, Id, InterfaceName, MacAddress, Network,
+    Pool, Sandbox, SandboxRef, State,
 };
 use crate::store::{Rows, StoreError};
 
@@ -34,6 +34,8 @@ pub struct ConnectSpec {
     pub name: Option<EndpointName>,
     /// Other names.
     pub aliases: Vec<EndpointName>,
+    /// Names that it alone has for others.
+    pub links: Vec<EndpointLink>,
     /// Fixed addresses, at most one a family.
     pub addresses: Vec<IpAddr>,
     /// Fixed MAC address.
@@ -53,6 +55,7 @@ impl ConnectSpec {
             create: false,
             name: None,
             aliases: Vec::new(),
+            links: Vec::new(),
             addresses: Vec::new(),
             mac: None,
             interface: None,
@@ -195,6 +198,7 @@ impl Plan<'_> {
             interface: self.interface(rows, &network)?,
             ifindex: None,
             trusted: self.spec.trusted,
+            links: self.links(&network, &others)?,
             addresses: self.addresses(rows, &network, &others)?,
         };
         rows.insert_endpoint(&endpoint)?;
@@ -245,6 +249,30 @@ impl Plan<'_> {
             }
         }
         Ok(aliases)
+    }
+
+    /// Those given. On the default network nobody has a name for others but by a link: it is to the
+    /// sandbox that has the name now. On user-defined ones it is to whoever has the name.
+    fn links(&self, network: &Network, others: &[Endpoint]) -> Result<Vec<EndpointLink>, Error> {
+        let mut links: Vec<EndpointLink> = Vec::new();
+        for link in &self.spec.links {
+            let mut link = link.clone();
+            if network.is_default() {
+                let mut there = others.iter().filter(|other| other.state != State::Deleting);
+                let target = there.find(|other| link.is_to(other));
+                let target = target.ok_or_else(|| Error::LinkTarget {
+                    target: link.target.to_string(),
+                    network: network.name.to_string(),
+                })?;
+                link.sandbox = Some(target.sandbox.clone());
+            }
+            if links.iter().any(|l| l.alias == link.alias && *l != link) {
+                return Err(Error::LinkTwice(link.alias.to_string()));
+            }
+            links.push(link);
+        }
+        links.dedup();
+        Ok(links)
     }
 
     fn mac(&self, network: &Network, others: &[Endpoint], slot: u16) -> Result<MacAddress, Error> {

@@ -176,6 +176,17 @@ pub enum Error {
         /// The network.
         network: String,
     },
+    /// On the default network a link is to what is there.
+    #[error("cannot link to {target}: nothing on network {network} is called so")]
+    LinkTarget {
+        /// The name.
+        target: String,
+        /// The network.
+        network: String,
+    },
+    /// One alias for two.
+    #[error("two links with the alias {0}")]
+    LinkTwice(String),
     /// The network has no subnet of the address's family.
     #[error("address {address} is outside the subnets of network {network}")]
     AddressOutside {

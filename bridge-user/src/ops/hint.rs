@@ -69,6 +69,10 @@ impl Error {
                 format!("bridge-user net disconnect {network} {sandbox} first")
             }
             Self::NameTaken { .. } => "choose another with --name".into(),
+            Self::LinkTarget { network, .. } => {
+                format!("bridge-user net inspect {network} shows who is there; start it first")
+            }
+            Self::LinkTwice(_) => "give each an alias of its own: --link NAME:ALIAS".into(),
             Self::NoName(_) => "give one with --name".into(),
             Self::InterfaceTaken { .. } => "choose another with --ifname".into(),
             Self::AddressTaken { .. } | Self::AddressOutside { .. } => {

@@ -1,6 +1,7 @@
 //! Hosts files of named sandboxes: /etc/netns/NAME/hosts, which `ip netns exec` mounts over
 //! /etc/hosts. Written in place: a mounted file is seen by its inode, not by its name.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -165,8 +166,8 @@ impl Names {
         self.runs.iter().find(|run| run.id == *sandbox)
     }
 
-    /// What a sandbox should know: the lines that the user gave it, itself on every network, and the
-    /// others where names are told.
+    /// What a sandbox should know: the lines that the user gave it, those that it is linked to, itself
+    /// on every network, and the others where names are told.
     fn hosts_of(&self, sandbox: &Id) -> HostsFile {
         let is_named = |endpoint: &&Endpoint| endpoint.state != State::Deleting;
         let tells = |e: &Endpoint| self.telling.iter().any(|network| network.id == e.network);
@@ -179,6 +180,7 @@ impl Names {
             .collect();
         let run = self.run(sandbox);
         let mut entries = run.map_or_else(Vec::new, |run| self.added_hosts(run));
+        entries.extend(own.iter().flat_map(|endpoint| self.linked(endpoint)));
         for endpoint in &own {
             let mut names = run.map_or_else(Vec::new, own_names);
             if run.is_none() || tells(endpoint) {
@@ -204,6 +206,34 @@ impl Names {
             }
         }
         HostsFile { entries }
+    }
+
+    /// The lines of an endpoint's links: on the default network alias, short id and name, as Docker's,
+    /// on user-defined ones what the other is not called already.
+    fn linked(&self, endpoint: &Endpoint) -> Vec<HostsEntry> {
+        let mut networks = self.networks.iter();
+        let network = networks.find(|network| network.id == endpoint.network);
+        let is_default = network.is_some_and(Network::is_default);
+        let mut entries = Vec::new();
+        for link in &endpoint.links {
+            let mut others = self.on_network(&endpoint.network);
+            let other = others.find(|other| link.is_to(other) && other.state != State::Deleting);
+            let Some(other) = other else {
+                continue;
+            };
+            let mut names = vec![link.alias.to_string()];
+            if is_default {
+                let run = self.runs.iter().find(|run| run.id == other.sandbox);
+                names.extend(run.map(|run| run.id.short().to_owned()));
+                names.push(other.name.to_string());
+                let mut seen = BTreeSet::new();
+                names.retain(|name| seen.insert(name.clone()));
+            } else if names_of(other, true).any(|name| name == names[0]) {
+                continue;
+            }
+            push(&mut entries, other, &names);
+        }
+        entries
     }
 
     /// The lines of `--add-host`; `host-gateway` is the gateways of the first network.

@@ -7,10 +7,10 @@ use ipnet::IpNet;
 use rusqlite::{Row, params};
 
 use super::{Rows, StoreError, from_json, lowest_free, parse, to_json};
-use crate::model::{Endpoint, EndpointName, Id, State};
+use crate::model::{Endpoint, EndpointLink, EndpointName, Id, State};
 
 const COLUMNS: &str = "endpoints.id, endpoints.network, sandbox, name, aliases, state, slot, mac, \
-                       interface, ifindex, trusted";
+                       interface, ifindex, trusted, links";
 
 impl Rows<'_> {
     /// Every endpoint.
@@ -89,7 +89,7 @@ impl Rows<'_> {
     pub fn insert_endpoint(self, endpoint: &Endpoint) -> Result<(), StoreError> {
         let aliases: Vec<&str> = endpoint.aliases.iter().map(EndpointName::as_str).collect();
         self.0.execute(
-            "INSERT INTO endpoints VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            "INSERT INTO endpoints VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             params![
                 endpoint.id.as_str(),
                 endpoint.network.as_str(),
@@ -102,6 +102,7 @@ impl Rows<'_> {
                 endpoint.interface.as_str(),
                 endpoint.ifindex,
                 endpoint.trusted,
+                to_json(&endpoint.links.iter().map(link_to).collect::<Vec<_>>()),
             ],
         )?;
         for address in &endpoint.addresses {
@@ -165,7 +166,31 @@ fn endpoint_from(row: &Row<'_>) -> Result<Endpoint, StoreError> {
         interface: parse("interface", &text("interface")?)?,
         ifindex: row.get("ifindex")?,
         trusted: row.get("trusted")?,
+        links: from_json::<Vec<LinkRow>>("links", &text("links")?)?
+            .iter()
+            .map(link_from)
+            .collect::<Result<_, _>>()?,
         addresses: Vec::new(),
+    })
+}
+
+/// Target, alias and sandbox of a link.
+type LinkRow = (String, String, Option<String>);
+
+fn link_to(link: &EndpointLink) -> LinkRow {
+    (
+        link.target.to_string(),
+        link.alias.to_string(),
+        link.sandbox.as_ref().map(ToString::to_string),
+    )
+}
+
+fn link_from((target, alias, sandbox): &LinkRow) -> Result<EndpointLink, StoreError> {
+    let sandbox = sandbox.as_deref().map(|id| parse("links", id));
+    Ok(EndpointLink {
+        target: parse("links", target)?,
+        alias: parse("links", alias)?,
+        sandbox: sandbox.transpose()?,
     })
 }
 

@@ -16,10 +16,17 @@ pub use reader::Reader;
 use rusqlite::{Connection, TransactionBehavior};
 
 /// `PRAGMA user_version` of a file with `schema.sql`.
-const SCHEMA_VERSION: i64 = 3;
+const SCHEMA_VERSION: i64 = 4;
 
 /// The database in a state directory.
 const DATABASE: &str = "state.db";
+
+/// What makes a file of one version, from 1 on, be of the next.
+const MIGRATIONS: [&str; 3] = [
+    "ALTER TABLE endpoints ADD COLUMN trusted INTEGER NOT NULL DEFAULT 0",
+    include_str!("runs.sql"),
+    "ALTER TABLE endpoints ADD COLUMN links TEXT NOT NULL DEFAULT '[]'",
+];
 
 /// How long a command waits for the transactions of others.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -154,13 +161,10 @@ impl Store {
                 tx.execute_batch(include_str!("schema.sql"))?;
                 tx.execute_batch(include_str!("runs.sql"))?;
             }
-            found @ (1 | 2) => {
-                if found == 1 {
-                    tx.execute_batch(
-                        "ALTER TABLE endpoints ADD COLUMN trusted INTEGER NOT NULL DEFAULT 0",
-                    )?;
+            found @ 1..SCHEMA_VERSION => {
+                for step in &MIGRATIONS[usize::try_from(found - 1).unwrap_or_default()..] {
+                    tx.execute_batch(step)?;
                 }
-                tx.execute_batch(include_str!("runs.sql"))?;
             }
             // Somebody else made the tables while we waited.
             SCHEMA_VERSION => return Ok(()),

@@ -59,6 +59,7 @@ CREATE TABLE endpoints (
     interface TEXT NOT NULL,
     ifindex   INTEGER,                    -- of the host leg, once it exists
     trusted   INTEGER NOT NULL,           -- no port security
+    links     TEXT NOT NULL,              -- JSON array of target, alias, sandbox
     UNIQUE (network, sandbox),
     UNIQUE (network, name),
     UNIQUE (network, mac),

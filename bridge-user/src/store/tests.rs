@@ -76,6 +76,7 @@ fn endpoint(byte: u8, network: u8, sandbox: u8) -> Endpoint {
         interface: format!("eth{byte}").parse().unwrap(),
         ifindex: Some(9),
         trusted: false,
+        links: vec!["db:store".parse().unwrap()],
         addresses: vec![
             format!("10.{network}.0.{byte}/24").parse().unwrap(),
             format!("fd00:{network}::{byte}/64").parse().unwrap(),
@@ -180,4 +181,35 @@ fn a_newer_schema_is_refused() {
         matches!(error, StoreError::SchemaVersion { found: 99, .. }),
         "{error}"
     );
+}
+
+#[test]
+fn files_of_older_versions_are_brought_up_to_date() {
+    for version in 1..SCHEMA_VERSION {
+        let directory = Directory::new(&format!("version-{version}"));
+        drop(Store::open(&directory.0).unwrap());
+        let file = Connection::open(directory.0.join(DATABASE)).unwrap();
+        for (from, undo) in [
+            (3, "ALTER TABLE endpoints DROP COLUMN links"),
+            (2, "DROP TABLE runs"),
+            (1, "ALTER TABLE endpoints DROP COLUMN trusted"),
+        ] {
+            if version <= from {
+                file.execute_batch(undo).unwrap();
+            }
+        }
+        file.pragma_update(None, "user_version", version).unwrap();
+        drop(file);
+        let mut store = Store::open(&directory.0).unwrap();
+        store
+            .write(|rows| {
+                rows.insert_network(&network(1))?;
+                rows.insert_sandbox(&sandbox(1))?;
+                rows.insert_endpoint(&endpoint(3, 1, 1))
+            })
+            .unwrap();
+        let there = store.rows().endpoint(&id(3)).unwrap();
+        assert_eq!(there, Some(endpoint(3, 1, 1)), "from {version}");
+        assert_eq!(store.rows().runs().unwrap(), []);
+    }
 }

@@ -18,6 +18,7 @@ mod ipam;
 mod isolation;
 mod legs;
 mod lifecycle;
+mod links;
 #[cfg(feature = "bpf-log")]
 mod log;
 mod oracle;

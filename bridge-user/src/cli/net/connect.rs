@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::super::output::{print_or_undo, to_value};
 use super::super::template::Template;
 use super::super::{CliError, open};
-use crate::model::{Endpoint, EndpointName, InterfaceName, MacAddress};
+use crate::model::{Endpoint, EndpointLink, EndpointName, InterfaceName, MacAddress};
 use crate::ops::{ConnectSpec, Paths};
 
 #[derive(Debug, Args)]
@@ -26,6 +26,9 @@ pub(in crate::cli) struct ConnectArguments {
     /// Further name on this network; endpoints may share one.
     #[arg(long, value_name = "NAME")]
     alias: Vec<EndpointName>,
+    /// A name for another endpoint, that only this one resolves.
+    #[arg(long, value_name = "NAME[:ALIAS]")]
+    link: Vec<EndpointLink>,
     /// Name of the interface in the sandbox; else eth0 or the next free one.
     #[arg(long, value_name = "NAME")]
     ifname: Option<InterfaceName>,
@@ -106,6 +109,7 @@ pub(in crate::cli) fn connect(
         create: arguments.create,
         name: arguments.name.clone(),
         aliases: arguments.alias.clone(),
+        links: arguments.link.clone(),
         addresses,
         mac: arguments.mac_address,
         interface: arguments.ifname.clone(),

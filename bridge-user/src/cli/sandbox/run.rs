@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::super::{CliError, open, report, warn};
 use super::EXIT_FAILED;
-use crate::model::{AddHost, EndpointName, MacAddress, NetworkMode};
+use crate::model::{AddHost, EndpointLink, EndpointName, MacAddress, NetworkMode};
 use crate::ops::{Paths, RunError, RunSpec, chain};
 
 #[derive(Debug, Args)]
@@ -28,6 +28,9 @@ pub(in crate::cli) struct RunArguments {
     /// Further name on the first network.
     #[arg(long, value_name = "NAME")]
     network_alias: Vec<EndpointName>,
+    /// A name for another sandbox on the first network, that only this one resolves.
+    #[arg(long, value_name = "NAME[:ALIAS]")]
+    link: Vec<EndpointLink>,
     /// IPv4 address on the first network; else the next free one.
     #[arg(long, value_name = "IP")]
     ip: Option<Ipv4Addr>,
@@ -74,6 +77,7 @@ fn start(arguments: &RunArguments, paths: &Paths, out: &mut impl Write) -> Resul
         name: arguments.name.clone(),
         network: network.map_err(crate::ops::Error::from)?,
         aliases: arguments.network_alias.clone(),
+        links: arguments.link.clone(),
         addresses,
         mac: arguments.mac_address,
         hostname: arguments.hostname.clone(),

@@ -142,6 +142,7 @@ struct AddressesView {
 #[serde(rename_all = "PascalCase")]
 struct EndpointView {
     aliases: Vec<String>,
+    links: Vec<String>,
     #[serde(rename = "NetworkID")]
     network_id: String,
     #[serde(flatten)]
@@ -259,7 +260,11 @@ impl NetworkSettingsView {
 
 impl EndpointView {
     fn new(network: &Network, endpoint: &Endpoint) -> Self {
+        let links = endpoint.links.iter();
         Self {
+            links: links
+                .map(|link| format!("{}:{}", link.target, link.alias))
+                .collect(),
             aliases: endpoint.aliases.iter().map(ToString::to_string).collect(),
             network_id: network.id.to_string(),
             addresses: AddressesView::new(network, endpoint),

@@ -14,8 +14,8 @@ use crate::kernel::launch::{Launch, LaunchError, Surroundings};
 use crate::kernel::netns::NetNs;
 use crate::kernel::process::{self, Signals};
 use crate::model::{
-    AddHost, EndpointName, GivenOptions, Id, MacAddress, Network, NetworkMode, ProcessId, Run,
-    RunState, Sandbox, SandboxRef,
+    AddHost, EndpointLink, EndpointName, GivenOptions, Id, MacAddress, Network, NetworkMode,
+    ProcessId, Run, RunState, Sandbox, SandboxRef,
 };
 use crate::ops::lock::Object;
 use crate::ops::{ConnectSpec, Context, Error, random_id};
@@ -29,6 +29,8 @@ pub struct RunSpec {
     pub network: NetworkMode,
     /// Further names on the first network.
     pub aliases: Vec<EndpointName>,
+    /// Names that it alone has for others, on the first network.
+    pub links: Vec<EndpointLink>,
     /// Fixed addresses on the first network, at most one a family.
     pub addresses: Vec<IpAddr>,
     /// Fixed MAC address on the first network.
@@ -65,6 +67,7 @@ impl RunSpec {
             mac: self.mac.is_some(),
             address: !self.addresses.is_empty(),
             aliases: !self.aliases.is_empty(),
+            links: !self.links.is_empty(),
         })?;
         let wants_gateway = self.add_hosts.iter().any(|host| host.address.is_none());
         if wants_gateway && !matches!(self.network, NetworkMode::Networks(_)) {
@@ -163,6 +166,7 @@ impl Context {
             let mut connect = ConnectSpec::new(network.name.as_str(), sandbox.reference.clone());
             if at == 0 {
                 connect.aliases.clone_from(&spec.aliases);
+                connect.links.clone_from(&spec.links);
                 connect.addresses.clone_from(&spec.addresses);
                 connect.mac = spec.mac;
             }
