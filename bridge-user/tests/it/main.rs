@@ -33,6 +33,7 @@ mod seeing;
 mod spoofing;
 mod system;
 mod trace;
+mod tutorial;
 mod upgrade;
 mod vlan;
 mod xdp;
