@@ -108,6 +108,8 @@ impl Context {
         let Some(_lock) = self.lock_or_leave(id, wait)? else {
             return Ok(());
         };
+        // Its end may have been cut off since we looked; what it has besides endpoints goes first.
+        self.settle_run(id)?;
         let Some(sandbox) = self.store.rows().sandbox(id)? else {
             return Ok(());
         };

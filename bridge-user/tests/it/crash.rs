@@ -440,7 +440,7 @@ fn run_that_cannot_be_executed() {
     let host = Host::new();
     neighbour(&host);
     let before = host.snapshot();
-    for step in 1..60 {
+    for step in 1..100 {
         let call = host.bridge_user("run --name web --network n -- nosuchcommand");
         let ran = call.env("BRIDGE_USER_FAULT_AT", &step.to_string()).run();
         if !ran.was_killed() {

@@ -51,6 +51,11 @@ impl Context {
         let Some(_lock) = self.lock_or_leave(id, wait)? else {
             return Ok(());
         };
+        self.settle_run(id)
+    }
+
+    /// The same for who holds it.
+    pub(in crate::ops) fn settle_run(&mut self, id: &Id) -> Result<(), Error> {
         let Some(run) = self.store.rows().run(id)? else {
             return Ok(());
         };
