@@ -45,10 +45,12 @@ pub(super) fn update(path: &Path, text: impl FnOnce(&str) -> String) -> Result<(
     if wanted == present {
         return Ok(());
     }
-    let bytes: Vec<u8> = wanted
-        .chars()
-        .map(|c| u8::try_from(c).expect("it came of a byte, or is ASCII"))
-        .collect();
+    let bytes: Vec<u8> = if wanted.is_ascii() {
+        wanted.into_bytes()
+    } else {
+        let byte = |c| u8::try_from(c).expect("it came of a byte, or is ASCII");
+        wanted.chars().map(byte).collect()
+    };
     let mut write = || {
         file.rewind()?;
         file.write_all(&bytes)?;
@@ -70,5 +72,8 @@ fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
 fn read(file: &mut File, path: &Path) -> Result<String, Error> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(failed("read", path))?;
+    if bytes.is_ascii() {
+        return Ok(String::from_utf8(bytes).expect("ASCII is UTF-8"));
+    }
     Ok(bytes.into_iter().map(char::from).collect())
 }

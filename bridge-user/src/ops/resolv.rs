@@ -24,15 +24,17 @@ pub(super) fn write(sandbox: &Sandbox, names: &Names) -> Result<(), Error> {
     let Some(path) = path_of(sandbox) else {
         return Ok(());
     };
-    let present = text_of(&path)?;
-    if present.is_some_and(|text| !ResolvConf::is_ours(&text)) {
+    let wanted = conf.render();
+    if let Some(present) = text_of(&path)?
+        && (present == wanted || !ResolvConf::is_ours(&present))
+    {
         return Ok(());
     }
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory).map_err(failed("create", directory))?;
     }
     fault::step();
-    update(&path, |_| conf.render())
+    update(&path, |_| wanted)
 }
 
 /// Makes the file gone, if it is ours.
