@@ -330,7 +330,8 @@ fn state(run: &Run) -> &'static str {
     match run.state {
         RunState::Creating => "created",
         RunState::Running => "running",
-        RunState::Stopping | RunState::Exited => "exited",
+        RunState::Stopping => "removing",
+        RunState::Exited => "exited",
     }
 }
 
@@ -340,7 +341,8 @@ fn status(run: &Run) -> String {
         .map_or_else(|| "unknown".into(), |code| code.to_string());
     match (run.state, run.started, run.finished) {
         (RunState::Running, Some(started), _) => format!("Up {}", since(started)),
-        (RunState::Exited | RunState::Stopping, _, Some(finished)) => {
+        (RunState::Stopping, ..) => "Removal In Progress".into(),
+        (RunState::Exited, _, Some(finished)) => {
             format!("Exited ({code}) {} ago", since(finished))
         }
         _ => "Created".into(),
