@@ -90,8 +90,9 @@ fn signals_are_passed_on_once() {
 #[test]
 fn the_terminal_stays_and_its_signals_come_once() {
     let host = Host::new();
-    let script = "n=0; trap 'n=$((n+1))' INT; trap 'exit $((40+n))' TERM; tty >/run/tty
-                  stty size >>/run/tty; while :; do sleep 0.05; done";
+    let script =
+        "n=0; trap 'n=$((n+1))' INT; trap 'exit $((40+n))' TERM; tty >/run/tty; touch /run/ready
+                  while :; do sleep 0.05; done";
     host.call("sh -c")
         .arg(&format!("cat >/run/script <<'END'\n{script}\nEND\n"))
         .ok();
@@ -102,7 +103,7 @@ fn the_terminal_stays_and_its_signals_come_once() {
         .arg(run)
         .arg("/dev/null")
         .spawn();
-    wait_until("the script runs", || !host.files("/run/tty").is_empty());
+    wait_until("the script runs", || !host.files("/run/ready").is_empty());
     wait_for_state(&host, "t", "running");
     assert!(host.read("/run/tty").starts_with("/dev/pts/"));
     terminal.write("\x03");
