@@ -109,12 +109,15 @@ pub(crate) fn unroutable<F: Frame, T: Tables>(
     endpoint: &EndpointEntry,
     tables: &T,
 ) -> Option<DropReason> {
+    let icc_off = endpoint.flags & ENDPOINT_ICC_OFF != 0;
+    if icc_off && is_for_others_on_link(frame, ethernet, endpoint) {
+        return Some(DropReason::Icc);
+    }
     let destination = destination(frame, ethernet)?;
     let internal = endpoint.flags & ENDPOINT_INTERNAL != 0;
     match tables.subnet(&destination) {
         Some(subnet) if subnet.network == endpoint.network => {
             let host = destination == subnet.gateway;
-            let icc_off = endpoint.flags & ENDPOINT_ICC_OFF != 0;
             (icc_off && !host).then_some(DropReason::Icc)
         }
         _ if internal => Some(DropReason::Internal),
@@ -123,6 +126,21 @@ pub(crate) fn unroutable<F: Frame, T: Tables>(
         Some(_) => Some(DropReason::Isolated),
         None => None,
     }
+}
+
+/// Whether a frame for the gateway's MAC address carries IPv6 for a link-local address that is not
+/// the gateway's: a host that routes sends it back by the same bridge.
+#[inline(always)]
+fn is_for_others_on_link<F: Frame>(
+    frame: &F,
+    ethernet: &Ethernet,
+    endpoint: &EndpointEntry,
+) -> bool {
+    let gateway = Ip6::link_local(Mac::new(endpoint.gateway_mac));
+    ethernet.ether_type == ETH_P_IPV6
+        && frame
+            .ip6(ethernet.payload + 24)
+            .is_some_and(|address| address.stays_on_link() && address != gateway)
 }
 
 /// The IP address that a frame is for, if it is one that a host routes.

@@ -12,6 +12,7 @@ use crate::parse::{
 const DHCP_SERVER: u16 = 67;
 const DHCP_CLIENT: u16 = 68;
 const DHCPV6_SERVER: u16 = 547;
+const DHCPV6_CLIENT: u16 = 546;
 
 /// ICMPv6 types (RFC 4861, 4).
 const ROUTER_SOLICITATION: u8 = 133;
@@ -47,13 +48,14 @@ fn ipv4<F: Frame>(frame: &F, at: usize, endpoint: &EndpointEntry) -> Result<(), 
     let header = parse::ipv4(frame, at).ok_or(DropReason::Malformed)?;
     let own = Ip4(endpoint.ipv4);
     if header.protocol == PROTO_UDP && header.first {
-        let from = if header.upper == at + 20 {
-            frame.u16(at + 20).map(u16::from_be)
+        let ports = if header.upper == at + 20 {
+            frame.u32(at + 20).map(u32::from_be)
         } else {
-            frame.far(header.upper).map(u16::from_be_bytes)
+            frame.far(header.upper).map(u32::from_be_bytes)
         };
-        let from = from.ok_or(DropReason::Malformed)?;
-        if from == DHCP_SERVER {
+        let (from, to) = ports_of(ports.ok_or(DropReason::Malformed)?);
+        // A client takes an offer from whatever port it comes.
+        if from == DHCP_SERVER || to == DHCP_CLIENT {
             return Err(DropReason::RogueDhcp);
         }
         // A client that has no address yet asks for one.
@@ -66,6 +68,12 @@ fn ipv4<F: Frame>(frame: &F, at: usize, endpoint: &EndpointEntry) -> Result<(), 
     } else {
         Err(DropReason::SpoofedIp)
     }
+}
+
+/// Source and destination port of the first four bytes of a UDP header (RFC 768).
+#[inline(always)]
+fn ports_of(header: u32) -> (u16, u16) {
+    ((header >> 16) as u16, (header & 0xffff) as u16)
 }
 
 #[inline(always)]
@@ -98,13 +106,14 @@ fn ipv6<F: Frame>(frame: &F, at: usize, endpoint: &EndpointEntry) -> Result<(), 
             return icmpv6(frame, at, endpoint);
         }
         Upper::Layer(PROTO_UDP, upper) => {
-            let near = (upper == at + 40).then(|| frame.u16(at + 40)).flatten();
+            let near = (upper == at + 40).then(|| frame.u32(at + 40)).flatten();
             // Behind extension headers, or where a raw sender put less into the linear part.
-            let from = match near {
-                Some(from) => Some(u16::from_be(from)),
-                None => frame.far(upper).map(u16::from_be_bytes),
+            let ports = match near {
+                Some(ports) => Some(u32::from_be(ports)),
+                None => frame.far(upper).map(u32::from_be_bytes),
             };
-            if from.ok_or(DropReason::Malformed)? == DHCPV6_SERVER {
+            let (from, to) = ports_of(ports.ok_or(DropReason::Malformed)?);
+            if from == DHCPV6_SERVER || to == DHCPV6_CLIENT {
                 return Err(DropReason::RogueDhcp);
             }
         }

@@ -18,13 +18,14 @@ pub(crate) fn admit(slot: u16, pps: u32) -> bool {
         return false;
     };
     // SAFETY: the kernel returned a valid value. Other CPUs may write it too; a value is eight
-    // aligned bytes, so it is one that somebody wrote, and a lost one costs a frame more or less.
+    // aligned bytes, so it is one that somebody wrote. A credit may be taken twice by two CPUs at once.
     let bucket = unsafe { &mut *bucket };
     let now = now_ns();
-    let gained = now.wrapping_sub(bucket.refilled_ns);
+    // Another CPU may have written a later time since this one looked at its clock.
+    let gained = now.saturating_sub(bucket.refilled_ns);
     let credit = bucket.credit_ns.saturating_add(gained).min(NS_PER_SEC);
     let price = NS_PER_SEC / u64::from(pps.max(1));
-    bucket.refilled_ns = now;
+    bucket.refilled_ns = now.max(bucket.refilled_ns);
     let admitted = credit >= price;
     bucket.credit_ns = if admitted { credit - price } else { credit };
     admitted

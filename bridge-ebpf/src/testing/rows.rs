@@ -137,6 +137,9 @@ pub fn rows() -> Vec<Row> {
     rows
 }
 
+/// Link-local address of network 3's gateway.
+const GATEWAY_3: [u8; 16] = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0xff, 0xfe, 0, 0, 3];
+
 type Add<'a> = &'a mut dyn FnMut(&'static str, u16, Vec<u8>, Verdict, Check);
 
 fn roads(add: Add<'_>) {
@@ -155,6 +158,9 @@ fn roads(add: Add<'_>) {
     add("tagged", 1, tagged(&udp(A, B), 0x8100), Verdict::Next, Check::Fdb);
     add("tagged twice", 1, tagged(&tagged(&udp(A, B), 0x8100), 0x88a8), Verdict::Next, Check::Fdb);
     add("broadcast", 1, ipv4(ALL, A.mac(), A.ip4(), [255; 4]), Verdict::Next, Check::Bridge);
+    let by_gateway = |to| ipv6(World::gateway_mac(3), D.mac(), (D.ip6(), to), 17, &[0x5a; 16]);
+    add("another's link-local by the gateway, no ICC", 7, by_gateway(A.link_local()), drop(Reason::Icc), Check::Routing);
+    add("the gateway's link-local, no ICC", 7, by_gateway(GATEWAY_3), Verdict::Next, Check::Bridge);
     add("broadcast, no ICC", 7, ipv4(ALL, D.mac(), D.ip4(), [255; 4]), host(3), Check::Icc);
     add("multicast of another type", 1, raw(NODES_MAC, A.mac(), 0x88b5, &[]), Verdict::Next, Check::Bridge);
     add("to the gateway", 1, ipv4(gateway(1), A.mac(), A.ip4(), World::ip4(1, 1)), Verdict::Next, Check::Bridge);
@@ -186,6 +192,8 @@ fn refusals(add: Add<'_>) {
     add("ARP with another's MAC inside", 1, A.arp_as(true, (B.mac(), A.ip4()), B.ip4(), ALL), drop(Reason::SpoofedArp), source_address);
     add("a DHCP server", 1, dhcp(A.mac(), A.ip4(), 67), drop(Reason::RogueDhcp), source_address);
     add("a DHCP server behind options", 1, udp4(ALL, A.mac(), (A.ip4(), 67), ([255; 4], 68), &[1; 8]), drop(Reason::RogueDhcp), source_address);
+    add("a DHCP server by another port", 1, udp4(B.mac(), A.mac(), (A.ip4(), 1067), (B.ip4(), 68), &[]), drop(Reason::RogueDhcp), source_address);
+    add("a DHCPv6 server by another port", 1, ipv6(B.mac(), A.mac(), (A.ip6(), B.ip6()), 17, &[6, 11, 2, 34, 0, 8, 0, 0]), drop(Reason::RogueDhcp), source_address);
     add("a DHCP client without address", 1, dhcp(A.mac(), [0; 4], 68), Verdict::Next, Check::Bridge);
     add("a DHCPv6 server", 1, ipv6(B.mac(), A.mac(), (A.ip6(), B.ip6()), 17, &[2, 35, 2, 34, 0, 8, 0, 0]), drop(Reason::RogueDhcp), source_address);
     let server6 = |next, payload: &[u8]| ipv6(B.mac(), A.mac(), (A.ip6(), B.ip6()), next, payload);

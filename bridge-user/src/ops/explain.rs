@@ -6,7 +6,7 @@ use super::frame::{self, Ends, Payload};
 use super::lock::Object;
 use super::ports::PortDetails;
 use super::{Context, Error};
-use crate::kernel::bpf::{Check, Explained, Lookup, Road};
+use crate::kernel::bpf::{Check, DataPlane, Explained, Lookup, Road};
 
 /// What is to be explained.
 #[derive(Debug, Clone)]
@@ -95,8 +95,10 @@ impl Context {
         };
         let made = made.expect("the source is of the destination's family");
         let _lock = self.lock(Object::Decision)?;
-        let explained = self.data_plane()?.explain(ifindex, &made)?;
-        let lookups = self.lookups(from, ifindex, address, &hop, explained.check)?;
+        // The pinned programs, of whichever build they are.
+        let data_plane = DataPlane::open(self.owner)?.ok_or(Error::NoDataPlane)?;
+        let explained = data_plane.explain(ifindex, &made)?;
+        let lookups = lookups(&data_plane, from, ifindex, address, &hop, explained.check)?;
         let target = match explained.road {
             Road::Fast { ifindex } => ports
                 .iter()
@@ -120,32 +122,32 @@ impl Context {
             target,
         })
     }
+}
 
-    fn lookups(
-        &mut self,
-        from: &PortDetails,
-        ifindex: u32,
-        address: IpAddr,
-        hop: &NextHop,
-        decided: Check,
-    ) -> Result<Vec<Lookup>, Error> {
-        let network = from.network.number;
-        let data_plane = self.data_plane()?;
-        let mut lookups = data_plane.look_up_port(ifindex)?;
-        match hop {
-            NextHop::Unknown if decided >= Check::Neighbour => {
-                lookups.push(data_plane.look_up_neighbour(network, address)?);
-            }
-            NextHop::Station(mac) if decided >= Check::Fdb => {
-                lookups.push(data_plane.look_up_station(network, *mac)?);
-            }
-            _ => {}
+/// The entries that the program read for its decision.
+fn lookups(
+    data_plane: &DataPlane,
+    from: &PortDetails,
+    ifindex: u32,
+    address: IpAddr,
+    hop: &NextHop,
+    decided: Check,
+) -> Result<Vec<Lookup>, Error> {
+    let network = from.network.number;
+    let mut lookups = data_plane.look_up_port(ifindex)?;
+    match hop {
+        NextHop::Unknown if decided >= Check::Neighbour => {
+            lookups.push(data_plane.look_up_neighbour(network, address)?);
         }
-        if decided >= Check::Routing && !matches!(hop, NextHop::Unknown) {
-            lookups.push(data_plane.look_up_subnet(address)?);
+        NextHop::Station(mac) if decided >= Check::Fdb => {
+            lookups.push(data_plane.look_up_station(network, *mac)?);
         }
-        Ok(lookups)
+        _ => {}
     }
+    if decided >= Check::Routing && !matches!(hop, NextHop::Unknown) {
+        lookups.push(data_plane.look_up_subnet(address)?);
+    }
+    Ok(lookups)
 }
 
 /// The sender's port, and the address that is meant: those two that are on one network, if any are.

@@ -145,6 +145,7 @@ impl Context {
 
     /// What the program counted at an endpoint's port.
     pub fn counters(&mut self, endpoint: &Endpoint) -> Result<Counters, Error> {
-        Ok(self.data_plane()?.counters(endpoint.slot)?)
+        let data_plane = DataPlane::open(self.owner)?.ok_or(Error::NoDataPlane)?;
+        Ok(data_plane.counters(endpoint.slot)?)
     }
 }

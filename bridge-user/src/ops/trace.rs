@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::iter;
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -18,6 +18,8 @@ use crate::kernel::bpf::{Events, Road, TracedFrame};
 
 /// How long the program goes on after the reader's last sign of life.
 const LEASE: Duration = Duration::from_secs(5);
+/// How long events are handed on before the lease is renewed.
+const ROUND: Duration = Duration::from_millis(500);
 /// How often it gives one.
 const RENEWAL_MS: u16 = 1000;
 
@@ -98,7 +100,11 @@ impl Trace {
             while let Some(line) = self.events.next_line() {
                 tell(&Traced::Line(&line)).map_err(Error::Output)?;
             }
-            while let Some(frame) = self.events.next_frame() {
+            // The lease is renewed, and signals are looked at, however much comes.
+            let round = Instant::now();
+            while round.elapsed() < ROUND
+                && let Some(frame) = self.events.next_frame()
+            {
                 if self.is_wanted(&frame) {
                     let port = self.ports.get(&frame.slot);
                     tell(&Traced::Frame(&frame, port)).map_err(Error::Output)?;
