@@ -32,6 +32,8 @@ pub(crate) const TOOLS: &[Tool] = &[
     tool("ps", "procps"),
     tool("nsenter", "util-linux"),
     tool("strace", "strace"),
+    tool("findmnt", "util-linux"),
+    tool("script", "bsdutils"),
 ];
 
 const fn tool(program: &'static str, package: &'static str) -> Tool {
