@@ -18,5 +18,5 @@ pub(crate) mod subnets;
 
 use bridge_common::MAX_PORTS;
 
-/// Entries of every map but `META`.
+/// Entries of the maps that have one for each port.
 const ENTRIES: usize = MAX_PORTS as usize;

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 use tabwriter::TabWriter;
 
-use super::CliError;
 use super::template::Template;
+use super::{CliError, Failures};
 use crate::ops;
 
 /// What `--format` asks for.
@@ -97,6 +97,35 @@ fn print_table<R: Serialize>(
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
+}
+
+/// Prints what is found of each name, then reports what is not, as Docker does: an array, or by a
+/// template a line each.
+pub(super) fn print_inspected<V: Serialize>(
+    out: &mut impl Write,
+    format: Option<&str>,
+    names: &[String],
+    inspect: impl Fn(&str) -> Result<V, ops::Error>,
+) -> Result<(), CliError> {
+    let format = format.filter(|format| *format != "json");
+    let template = format.map(Template::parse).transpose()?;
+    let mut views = Vec::new();
+    let mut failed = Failures::default();
+    for name in names {
+        match inspect(name) {
+            Ok(view) => views.push(view),
+            Err(error) => failed.report(&error.into()),
+        }
+    }
+    if let Some(template) = template {
+        for view in &views {
+            writeln!(out, "{}", template.render(&to_value(view)?)?)?;
+        }
+    } else {
+        let text = serde_json::to_string_pretty(&views).map_err(io::Error::from)?;
+        writeln!(out, "{text}")?;
+    }
+    failed.into_result()
 }
 
 /// Prints what came of a change. Where that fails the change is undone: who asked for it does not

@@ -1,14 +1,14 @@
 //! The configuration: what is set for the whole host, in a file. One table a subject; a key that
 //! nobody knows is an error, so that no setting is ignored.
 
-use std::fs;
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::doctor::{Finding, Status};
-use super::{Paths, chain};
+use super::{Paths, chain, file};
 use crate::ipam::AddressPools;
 use crate::kernel::bpf::{self, OtherSize};
 use crate::model::{MapSizes, NetworkOptions, Upstream};
@@ -78,7 +78,7 @@ impl Config {
             Some(path) => (path, true),
             None => (Path::new(DEFAULT_PATH), false),
         };
-        match fs::read_to_string(path) {
+        match read_text(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound && !required => Ok(Self::default()),
             Err(source) => Err(ConfigError::Read {
                 path: path.into(),
@@ -101,6 +101,12 @@ impl Config {
             }
         })
     }
+}
+
+fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    file::open(path, OpenOptions::new().read(true))?.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// What `doctor` has to say of the file, and of the maps that it sets the sizes of.

@@ -60,7 +60,8 @@ pub(super) fn update(path: &Path, text: impl FnOnce(&str) -> String) -> Result<(
     write().map_err(failed("write", path))
 }
 
-fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+/// Opens a regular file, and no other: of those some never end.
+pub(super) fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     // A FIFO would keep us waiting.
     let file = options.custom_flags(libc::O_NONBLOCK).open(path)?;
     if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {

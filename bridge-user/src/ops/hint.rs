@@ -92,7 +92,8 @@ impl Error {
                 "give a directory of its own with --state-dir, or chmod 700 it".into()
             }
             Self::Config(ConfigError::Read { .. }) => {
-                "make it, or leave --config and BRIDGE_USER_CONFIG out".into()
+                "it has to be a readable text file; or leave --config and BRIDGE_USER_CONFIG out"
+                    .into()
             }
             Self::Config(ConfigError::Invalid { .. }) => {
                 "docs/configuration.md has every key".into()

@@ -9,10 +9,9 @@ use std::io::Write;
 
 use clap::{Args, Subcommand};
 
-use super::output::to_value;
-use super::template::Template;
+use super::output::print_inspected;
 use super::view::NetworkView;
-use super::{CliError, Failures, open};
+use super::{CliError, open};
 use crate::ops::Paths;
 
 #[derive(Debug, Subcommand)]
@@ -69,29 +68,11 @@ fn inspect(
     paths: &Paths,
     out: &mut impl Write,
 ) -> Result<(), CliError> {
-    let format = arguments
-        .format
-        .as_deref()
-        .filter(|format| *format != "json");
-    let template = format.map(Template::parse).transpose()?;
     let context = open(paths)?;
-    let mut views = Vec::new();
-    let mut failed = Failures::default();
-    for name in &arguments.networks {
-        match context.inspect_network(name) {
-            Ok(details) => views.push(NetworkView::new(&details)),
-            Err(error) => failed.report(&error.into()),
-        }
-    }
-    if let Some(template) = template {
-        for view in &views {
-            writeln!(out, "{}", template.render(&to_value(view)?)?)?;
-        }
-    } else {
-        let text = serde_json::to_string_pretty(&views).map_err(std::io::Error::from)?;
-        writeln!(out, "{text}")?;
-    }
-    failed.into_result()
+    let format = arguments.format.as_deref();
+    print_inspected(out, format, &arguments.networks, |name| {
+        Ok(NetworkView::new(&context.inspect_network(name)?))
+    })
 }
 
 /// `KEY=VALUE` of an option or label; a label may stand without a value.

@@ -15,8 +15,7 @@ pub(super) use list::{ListArguments, list};
 pub(super) use run::{RunArguments, run};
 pub(super) use second_self::second_self;
 
-use super::output::to_value;
-use super::template::Template;
+use super::output::print_inspected;
 use super::{CliError, Failures, open};
 use crate::ops::{self, Paths};
 use view::RunView;
@@ -93,29 +92,11 @@ pub(super) fn inspect(
     paths: &Paths,
     out: &mut impl Write,
 ) -> Result<(), CliError> {
-    let format = arguments
-        .format
-        .as_deref()
-        .filter(|format| *format != "json");
-    let template = format.map(Template::parse).transpose()?;
     let context = open(paths)?;
-    let mut views = Vec::new();
-    let mut failed = Failures::default();
-    for name in &arguments.sandboxes {
-        match context.inspect_run(name) {
-            Ok(details) => views.push(RunView::new(&details)),
-            Err(error) => failed.report(&error.into()),
-        }
-    }
-    if let Some(template) = template {
-        for view in &views {
-            writeln!(out, "{}", template.render(&to_value(view)?)?)?;
-        }
-    } else {
-        let text = serde_json::to_string_pretty(&views).map_err(std::io::Error::from)?;
-        writeln!(out, "{text}")?;
-    }
-    failed.into_result()
+    let format = arguments.format.as_deref();
+    print_inspected(out, format, &arguments.sandboxes, |name| {
+        Ok(RunView::new(&context.inspect_run(name)?))
+    })
 }
 
 /// Prints what the command wrote. Nobody waits for this command meanwhile.

@@ -96,8 +96,9 @@ fn the_terminal_stays_and_its_signals_come_once() {
     host.call("sh -c")
         .arg(&format!("cat >/run/script <<'END'\n{script}\nEND\n"))
         .ok();
-    let run =
-        "/run/bin/bridge-user --state-dir /run/state run --name t --network none -- sh /run/script";
+    // A shell that waits would be ended by the signal itself.
+    let run = "exec /run/bin/bridge-user --state-dir /run/state run --name t --network none -- \
+               sh /run/script";
     let mut terminal = host
         .call("script --return --quiet --command")
         .arg(run)
