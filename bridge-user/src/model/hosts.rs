@@ -1,71 +1,68 @@
 //! Hosts files as Docker writes them (hosts(5)): rendering, and our block in files of others.
 
+use std::fmt;
 use std::net::IpAddr;
 
 const BEGIN: &str = "# BEGIN bridge-user";
 const END: &str = "# END bridge-user";
 
 /// The lines that Docker's hosts files start with.
-const HEAD: [&str; 6] = [
-    "127.0.0.1\tlocalhost",
-    "::1\tlocalhost ip6-localhost ip6-loopback",
-    "fe00::0\tip6-localnet",
-    "ff00::0\tip6-mcastprefix",
-    "ff02::1\tip6-allnodes",
-    "ff02::2\tip6-allrouters",
-];
-
-/// One line: an address and its names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostsEntry {
-    /// The address.
-    pub address: IpAddr,
-    /// Its names, the main one first.
-    pub names: Vec<String>,
-}
+const HEAD: &str = "127.0.0.1\tlocalhost
+::1\tlocalhost ip6-localhost ip6-loopback
+fe00::0\tip6-localnet
+ff00::0\tip6-mcastprefix
+ff02::1\tip6-allnodes
+ff02::2\tip6-allrouters
+";
 
 /// What we have to say in a hosts file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HostsFile {
-    /// Lines, in order.
-    pub entries: Vec<HostsEntry>,
+    lines: String,
 }
 
 impl HostsFile {
-    /// A whole file of our own.
-    pub fn render(&self) -> String {
-        let mut text = HEAD.join("\n");
-        text.push('\n');
-        self.push_entries(&mut text);
-        text
+    /// Adds a line: an address and its names, the main one first.
+    pub fn push(&mut self, address: IpAddr, names: &[impl AsRef<str>]) {
+        use fmt::Write as _;
+        // Writing to a String does not fail.
+        let _ = write!(self.lines, "{address}");
+        let mut before = '\t';
+        for name in names {
+            self.lines.push(before);
+            self.lines.push_str(name.as_ref());
+            before = ' ';
+        }
+        self.lines.push('\n');
     }
 
-    /// `present` with our block in it made right, and everything else as it was. Without entries
+    /// Adds all lines of another.
+    pub fn append(&mut self, other: &Self) {
+        self.lines.push_str(&other.lines);
+    }
+
+    /// A whole file of our own.
+    pub fn render(&self) -> String {
+        format!("{HEAD}{}", self.lines)
+    }
+
+    /// `present` with our block in it made right, and everything else as it was. Without lines
     /// the block goes.
     pub fn render_into(&self, present: &str) -> String {
         let (before, after) = split_at_block(present);
         let mut text = before.to_owned();
-        if !self.entries.is_empty() {
+        if !self.lines.is_empty() {
             if !text.is_empty() && !text.ends_with('\n') {
                 text.push('\n');
             }
             text.push_str(BEGIN);
             text.push('\n');
-            self.push_entries(&mut text);
+            text.push_str(&self.lines);
             text.push_str(END);
             text.push('\n');
         }
         text.push_str(after);
         text
-    }
-
-    fn push_entries(&self, text: &mut String) {
-        for entry in &self.entries {
-            text.push_str(&entry.address.to_string());
-            text.push('\t');
-            text.push_str(&entry.names.join(" "));
-            text.push('\n');
-        }
     }
 }
 
@@ -94,13 +91,9 @@ mod tests {
     use super::*;
 
     fn hosts() -> HostsFile {
-        let entry = HostsEntry {
-            address: "10.90.0.2".parse().unwrap(),
-            names: vec!["web".into(), "www".into()],
-        };
-        HostsFile {
-            entries: vec![entry],
-        }
+        let mut hosts = HostsFile::default();
+        hosts.push("10.90.0.2".parse().unwrap(), &["web", "www"]);
+        hosts
     }
 
     #[test]

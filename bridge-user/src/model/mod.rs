@@ -18,7 +18,7 @@ mod sizes;
 
 pub use endpoint::{Endpoint, State};
 pub use endpoint_link::EndpointLink;
-pub use hosts::{HostsEntry, HostsFile};
+pub use hosts::HostsFile;
 pub use id::Id;
 pub use mac::{MacAddress, ParseMacError, mac_text};
 pub use name::{EndpointName, InterfaceName, NameError, NetworkName};

@@ -120,7 +120,7 @@ impl Context {
             .ensure_endpoint(network, &endpoint, namespace, &mut inside)
             .and_then(|()| {
                 fault::step();
-                self.refresh_names(&network.id)?;
+                self.refresh_names(&endpoint)?;
                 fault::step();
                 Ok(self
                     .store
@@ -151,7 +151,7 @@ impl Context {
         fault::step();
         errors.note(self.hand_over_default_routes(&endpoint.sandbox));
         fault::step();
-        errors.note(self.refresh_names(&network.id));
+        errors.note(self.refresh_names(&endpoint));
         errors.into_result()?;
         fault::step();
         Ok(self.store.write(|rows| rows.delete_endpoint(id))?)

@@ -12,8 +12,7 @@ use super::lock::Object;
 use super::{Context, Error, resolv};
 use crate::fault;
 use crate::model::{
-    Endpoint, HostsEntry, HostsFile, Id, Network, NetworkMode, Pool, ResolvConf, Run, Sandbox,
-    State,
+    Endpoint, HostsFile, Id, Network, NetworkMode, Pool, ResolvConf, Run, Sandbox, State,
 };
 use crate::store::Store;
 
@@ -21,15 +20,22 @@ use crate::store::Store;
 pub(super) const ETC_NETNS: &str = "/etc/netns";
 
 impl Context {
-    /// Makes the hosts files right of all sandboxes with an endpoint in `network`. A file that
-    /// cannot be written is told of, and stands in nobody's way: it may be a sandbox's that has
-    /// nothing to do with the one at hand.
-    pub(super) fn refresh_names(&mut self, network: &Id) -> Result<(), Error> {
+    /// Makes the names right that an endpoint came or went with: the hosts files of all sandboxes on
+    /// its network, and the resolver file of its own, for nobody else's changes. A file that cannot
+    /// be written is told of, and stands in nobody's way: it may be a sandbox's that has nothing to do
+    /// with the one at hand.
+    pub(super) fn refresh_names(&mut self, endpoint: &Endpoint) -> Result<(), Error> {
         let _lock = self.lock(Object::Names)?;
         let names = Names::read(&self.store)?;
-        for endpoint in names.on_network(network) {
-            if let Some(sandbox) = self.store.rows().sandbox(&endpoint.sandbox)? {
+        let there: BTreeSet<&Id> = names
+            .on_network(&endpoint.network)
+            .map(|endpoint| &endpoint.sandbox)
+            .collect();
+        for sandbox in self.store.rows().sandboxes()? {
+            if there.contains(&sandbox.id) {
                 told(self.write_hosts(&sandbox, &names))?;
+            }
+            if sandbox.id == endpoint.sandbox {
                 told(resolv::write(&sandbox, &names))?;
             }
         }
@@ -82,7 +88,9 @@ impl Context {
         if !owned {
             return update(&path, |present| hosts.render_into(present));
         }
-        if let Some(directory) = path.parent() {
+        if let Some(directory) = path.parent()
+            && !path.exists()
+        {
             fs::create_dir_all(directory).map_err(failed("create", directory))?;
         }
         fault::step();
@@ -108,6 +116,8 @@ fn told(written: Result<(), Error>) -> Result<(), Error> {
 pub(super) struct Names {
     /// All; one that is going has no name any more.
     endpoints: Vec<Endpoint>,
+    /// What others on a network that tells names are told of each of them.
+    told: Vec<HostsFile>,
     /// Networks whose endpoints know each other by name.
     telling: Vec<Network>,
     /// All networks.
@@ -124,8 +134,10 @@ impl Names {
         let networks = rows.networks()?;
         let mut telling = networks.clone();
         telling.retain(Network::tells_names);
+        let endpoints = rows.endpoints()?;
         Ok(Self {
-            endpoints: rows.endpoints()?,
+            told: endpoints.iter().map(told_of).collect(),
+            endpoints,
             telling,
             networks,
             runs: rows.runs()?,
@@ -179,65 +191,59 @@ impl Names {
             .filter(is_named)
             .collect();
         let run = self.run(sandbox);
-        let mut entries = run.map_or_else(Vec::new, |run| self.added_hosts(run));
-        entries.extend(own.iter().flat_map(|endpoint| self.linked(endpoint)));
+        let mut file = HostsFile::default();
+        if let Some(run) = run {
+            self.push_added(&mut file, run);
+        }
+        for endpoint in &own {
+            self.push_linked(&mut file, endpoint);
+        }
         for endpoint in &own {
             let mut names = run.map_or_else(Vec::new, own_names);
             if run.is_none() || tells(endpoint) {
                 let known = names_of(endpoint, tells(endpoint));
-                names.extend(
-                    known
-                        .filter(|name| !names.contains(name))
-                        .collect::<Vec<_>>(),
-                );
+                names.extend(known.filter(|n| !names.contains(n)).collect::<Vec<_>>());
             }
-            push(&mut entries, endpoint, &names);
+            push(&mut file, endpoint, &names);
         }
         for endpoint in own.iter().filter(|endpoint| tells(endpoint)) {
-            let others = self
-                .on_network(&endpoint.network)
-                .filter(|other| !mine(other));
-            for other in others.filter(is_named) {
-                push(
-                    &mut entries,
-                    other,
-                    &names_of(other, true).collect::<Vec<_>>(),
-                );
+            for (other, lines) in self.endpoints.iter().zip(&self.told) {
+                if other.network == endpoint.network && !mine(&other) {
+                    file.append(lines);
+                }
             }
         }
-        HostsFile { entries }
+        file
     }
 
     /// The lines of an endpoint's links: on the default network alias, short id and name, as Docker's,
     /// on user-defined ones what the other is not called already.
-    fn linked(&self, endpoint: &Endpoint) -> Vec<HostsEntry> {
+    fn push_linked(&self, file: &mut HostsFile, endpoint: &Endpoint) {
         let mut networks = self.networks.iter();
         let network = networks.find(|network| network.id == endpoint.network);
         let is_default = network.is_some_and(Network::is_default);
-        let mut entries = Vec::new();
         for link in &endpoint.links {
             let mut others = self.on_network(&endpoint.network);
             let other = others.find(|other| link.is_to(other) && other.state != State::Deleting);
             let Some(other) = other else {
                 continue;
             };
-            let mut names = vec![link.alias.to_string()];
+            let mut names = vec![link.alias.as_str()];
             if is_default {
                 let run = self.runs.iter().find(|run| run.id == other.sandbox);
-                names.extend(run.map(|run| run.id.short().to_owned()));
-                names.push(other.name.to_string());
+                names.extend(run.map(|run| run.id.short()));
+                names.push(other.name.as_str());
                 let mut seen = BTreeSet::new();
-                names.retain(|name| seen.insert(name.clone()));
+                names.retain(|name| seen.insert(*name));
             } else if names_of(other, true).any(|name| name == names[0]) {
                 continue;
             }
-            push(&mut entries, other, &names);
+            push(file, other, &names);
         }
-        entries
     }
 
     /// The lines of `--add-host`; `host-gateway` is the gateways of the first network.
-    fn added_hosts(&self, run: &Run) -> Vec<HostsEntry> {
+    fn push_added(&self, file: &mut HostsFile, run: &Run) {
         let first = match &run.config.network {
             NetworkMode::Networks(names) => names.first(),
             _ => None,
@@ -249,15 +255,11 @@ impl Names {
         let gateways: Vec<IpAddr> = network
             .map(|network| network.pools.iter().map(Pool::gateway).collect())
             .unwrap_or_default();
-        let mut entries = Vec::new();
         for host in &run.config.add_hosts {
-            let addresses = host.address.map_or_else(|| gateways.clone(), |a| vec![a]);
-            entries.extend(addresses.into_iter().map(|address| HostsEntry {
-                address,
-                names: vec![host.name.clone()],
-            }));
+            for address in host.address.map_or_else(|| gateways.clone(), |a| vec![a]) {
+                file.push(address, &[&host.name]);
+            }
         }
-        entries
     }
 }
 
@@ -278,12 +280,23 @@ fn names_of(endpoint: &Endpoint, with_aliases: bool) -> impl Iterator<Item = Str
         .map(ToString::to_string)
 }
 
-fn push(entries: &mut Vec<HostsEntry>, endpoint: &Endpoint, names: &[String]) {
-    let lines = endpoint.addresses.iter();
-    entries.extend(lines.map(|a| HostsEntry {
-        address: a.addr(),
-        names: names.to_vec(),
-    }));
+/// What others are told of an endpoint; of one that is going, nothing.
+fn told_of(endpoint: &Endpoint) -> HostsFile {
+    let mut file = HostsFile::default();
+    if endpoint.state != State::Deleting {
+        push(
+            &mut file,
+            endpoint,
+            &names_of(endpoint, true).collect::<Vec<_>>(),
+        );
+    }
+    file
+}
+
+fn push(file: &mut HostsFile, endpoint: &Endpoint, names: &[impl AsRef<str>]) {
+    for address in &endpoint.addresses {
+        file.push(address.addr(), names);
+    }
 }
 
 fn hosts_path(sandbox: &Sandbox) -> Option<PathBuf> {

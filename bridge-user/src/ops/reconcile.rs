@@ -11,7 +11,7 @@ use super::error::Errors;
 use super::lock::{Lock, Object};
 use super::sandbox::Liveness;
 use super::{Context, Error};
-use crate::kernel::bpf;
+use crate::kernel::bpf::Pinned;
 use crate::kernel::netlink::{self, Link, Netlink};
 use crate::kernel::netns::NetNs;
 use crate::model::{Datapath, Endpoint, Id, Network, Sandbox, State};
@@ -47,6 +47,7 @@ impl Context {
         if networks.is_empty() && sandboxes.is_empty() {
             return errors.into_result();
         }
+        let pinned = Pinned::look()?;
         let links = netlink::links(&mut self.netlink)?;
         let links = links
             .iter()
@@ -54,13 +55,13 @@ impl Context {
             .collect();
         for network in networks
             .iter()
-            .filter(|network| !network_is_right(network, &links))
+            .filter(|network| !network_is_right(network, &pinned, &links))
         {
             errors.note(self.reconcile_network(&network.id, false));
         }
         let wrong: BTreeSet<&Id> = endpoints
             .iter()
-            .filter(|endpoint| !endpoint_is_right(endpoint, &networks, &links))
+            .filter(|endpoint| !endpoint_is_right(endpoint, &networks, &pinned, &links))
             .map(|endpoint| &endpoint.sandbox)
             .collect();
         for sandbox in &sandboxes {
@@ -168,13 +169,13 @@ impl Context {
     ) -> Result<(), Error> {
         let mut inside = Netlink::open_in(namespace)?;
         self.ensure_endpoint(network, endpoint, namespace, &mut inside)?;
-        self.refresh_names(&network.id)
+        self.refresh_names(endpoint)
     }
 }
 
-fn network_is_right(network: &Network, links: &BTreeMap<&str, &Link>) -> bool {
+fn network_is_right(network: &Network, pinned: &Pinned, links: &BTreeMap<&str, &Link>) -> bool {
     network.state == State::Ready
-        && bpf::is_pinned()
+        && pinned.has_programs()
         && links
             .get(network.bridge.as_str())
             .is_some_and(|bridge| bridge.up && bridge.mac == Some(network.bridge_mac.bytes()))
@@ -183,6 +184,7 @@ fn network_is_right(network: &Network, links: &BTreeMap<&str, &Link>) -> bool {
 fn endpoint_is_right(
     endpoint: &Endpoint,
     networks: &[Network],
+    pinned: &Pinned,
     links: &BTreeMap<&str, &Link>,
 ) -> bool {
     let network = networks
@@ -191,7 +193,7 @@ fn endpoint_is_right(
     let bridge = network.and_then(|network| links.get(network.bridge.as_str()));
     let leg = links.get(endpoint.host_leg().as_str()).copied();
     endpoint.state == State::Ready
-        && bpf::has_pins(
+        && pinned.holds(
             endpoint.id.as_str(),
             network.is_some_and(|network| network.datapath == Datapath::Xdp),
         )

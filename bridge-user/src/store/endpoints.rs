@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use rusqlite::{Row, params};
+use rusqlite::params;
 
-use super::{Rows, StoreError, from_json, lowest_free, parse, to_json};
+use super::{Columns, Rows, StoreError, from_json, lowest_free, parse, to_json};
 use crate::model::{Endpoint, EndpointLink, EndpointName, Id, State};
 
 const COLUMNS: &str = "endpoints.id, endpoints.network, sandbox, name, aliases, state, slot, mac, \
@@ -40,7 +40,7 @@ impl Rows<'_> {
     ) -> Result<Vec<Endpoint>, StoreError> {
         // A row an address, IPv4 first; an endpoint without any still has one.
         let sql = format!(
-            "SELECT {COLUMNS}, leases.address, pools.subnet FROM endpoints
+            "SELECT leases.address, pools.subnet, {COLUMNS} FROM endpoints
              LEFT JOIN leases ON leases.endpoint = endpoints.id
              LEFT JOIN pools ON pools.network = leases.network
                  AND pools.ipv6 = (instr(leases.address, ':') > 0)
@@ -50,12 +50,16 @@ impl Rows<'_> {
         let mut found = query.query([value])?;
         let mut endpoints: Vec<Endpoint> = Vec::new();
         while let Some(row) = found.next()? {
-            let id: String = row.get("id")?;
-            if endpoints.last().is_none_or(|last| last.id.as_str() != id) {
-                endpoints.push(endpoint_from(row)?);
+            let mut row = Columns::of(row);
+            let (address, subnet): (Option<String>, Option<String>) = (row.next()?, row.next()?);
+            let endpoint = endpoint_from(&mut row)?;
+            if endpoints.last().is_none_or(|last| last.id != endpoint.id) {
+                endpoints.push(endpoint);
             }
-            if let (Some(endpoint), Some(address)) = (endpoints.last_mut(), address_from(row)?) {
-                endpoint.addresses.push(address);
+            if let (Some(last), Some(address), Some(subnet)) =
+                (endpoints.last_mut(), address, subnet)
+            {
+                last.addresses.push(address_from(&address, &subnet)?);
             }
         }
         Ok(endpoints)
@@ -147,26 +151,24 @@ impl Rows<'_> {
     }
 }
 
-/// The endpoint of a row, without addresses.
-fn endpoint_from(row: &Row<'_>) -> Result<Endpoint, StoreError> {
-    let text = |column: &str| row.get::<_, String>(column);
-    let aliases: Vec<String> = from_json("aliases", &text("aliases")?)?;
+/// The endpoint of a row, without addresses: its columns as in `COLUMNS`.
+fn endpoint_from(row: &mut Columns<'_>) -> Result<Endpoint, StoreError> {
     Ok(Endpoint {
-        id: parse("id", &text("id")?)?,
-        network: parse("network", &text("network")?)?,
-        sandbox: parse("sandbox", &text("sandbox")?)?,
-        name: parse("name", &text("name")?)?,
-        aliases: aliases
+        id: row.parse("id")?,
+        network: row.parse("network")?,
+        sandbox: row.parse("sandbox")?,
+        name: row.parse("name")?,
+        aliases: from_json::<Vec<String>>("aliases", &row.next::<String>()?)?
             .iter()
             .map(|a| parse("aliases", a))
             .collect::<Result<_, _>>()?,
-        state: parse("state", &text("state")?)?,
-        slot: row.get("slot")?,
-        mac: parse("mac", &text("mac")?)?,
-        interface: parse("interface", &text("interface")?)?,
-        ifindex: row.get("ifindex")?,
-        trusted: row.get("trusted")?,
-        links: from_json::<Vec<LinkRow>>("links", &text("links")?)?
+        state: row.parse("state")?,
+        slot: row.next()?,
+        mac: row.parse("mac")?,
+        interface: row.parse("interface")?,
+        ifindex: row.next()?,
+        trusted: row.next()?,
+        links: from_json::<Vec<LinkRow>>("links", &row.next::<String>()?)?
             .iter()
             .map(link_from)
             .collect::<Result<_, _>>()?,
@@ -194,18 +196,11 @@ fn link_from((target, alias, sandbox): &LinkRow) -> Result<EndpointLink, StoreEr
     })
 }
 
-/// The address of a row, with its subnet's prefix length.
-fn address_from(row: &Row<'_>) -> Result<Option<IpNet>, StoreError> {
-    let (Some(address), Some(subnet)) = (
-        row.get::<_, Option<String>>("address")?,
-        row.get::<_, Option<String>>("subnet")?,
-    ) else {
-        return Ok(None);
-    };
-    let ip: IpAddr = parse("address", &address)?;
-    let subnet: IpNet = parse("subnet", &subnet)?;
-    let address = IpNet::new(ip, subnet.prefix_len());
-    address.map(Some).map_err(|e| StoreError::Value {
+/// An address, with its subnet's prefix length.
+fn address_from(address: &str, subnet: &str) -> Result<IpNet, StoreError> {
+    let ip: IpAddr = parse("address", address)?;
+    let subnet: IpNet = parse("subnet", subnet)?;
+    IpNet::new(ip, subnet.prefix_len()).map_err(|e| StoreError::Value {
         column: "address",
         value: ip.to_string(),
         reason: e.to_string(),

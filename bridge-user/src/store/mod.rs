@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use reader::Reader;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, Row, TransactionBehavior};
 
 /// `PRAGMA user_version` of a file with `schema.sql`.
 const SCHEMA_VERSION: i64 = 4;
@@ -210,6 +211,34 @@ fn parse<T: std::str::FromStr<Err: ToString>>(
         value: value.to_owned(),
         reason: e.to_string(),
     })
+}
+
+/// The columns of a row, one after the other: where there are many rows, to find a column by its name
+/// costs more than to read it.
+struct Columns<'a> {
+    row: &'a Row<'a>,
+    next: usize,
+}
+
+impl<'a> Columns<'a> {
+    fn of(row: &'a Row<'a>) -> Self {
+        Self { row, next: 0 }
+    }
+
+    fn next<T: FromSql>(&mut self) -> Result<T, rusqlite::Error> {
+        self.next += 1;
+        self.row.get(self.next - 1)
+    }
+
+    /// A column of text; `column` is its name, for errors.
+    fn parse<T>(&mut self, column: &'static str) -> Result<T, StoreError>
+    where
+        T: std::str::FromStr<Err: ToString>,
+    {
+        self.next += 1;
+        let text = self.row.get_ref(self.next - 1)?.as_str();
+        parse(column, text.map_err(rusqlite::Error::from)?)
+    }
 }
 
 /// Reads a column of JSON.

@@ -2,7 +2,7 @@
 
 use rusqlite::{Row, params};
 
-use super::{Rows, StoreError, parse};
+use super::{Columns, Rows, StoreError};
 use crate::model::{Id, Sandbox};
 
 const COLUMNS: &str = "id, reference, cookie, inode, boot_id, created, owns_hosts";
@@ -104,13 +104,14 @@ impl Rows<'_> {
 }
 
 fn sandbox_from(row: &Row<'_>) -> Result<Sandbox, StoreError> {
+    let mut row = Columns::of(row);
     Ok(Sandbox {
-        id: parse("id", &row.get::<_, String>("id")?)?,
-        reference: parse("reference", &row.get::<_, String>("reference")?)?,
-        cookie: row.get::<_, i64>("cookie")?.cast_unsigned(),
-        inode: row.get::<_, i64>("inode")?.cast_unsigned(),
-        boot_id: row.get("boot_id")?,
-        created: row.get("created")?,
-        owns_hosts: row.get("owns_hosts")?,
+        id: row.parse("id")?,
+        reference: row.parse("reference")?,
+        cookie: row.next::<i64>()?.cast_unsigned(),
+        inode: row.next::<i64>()?.cast_unsigned(),
+        boot_id: row.next()?,
+        created: row.next()?,
+        owns_hosts: row.next()?,
     })
 }

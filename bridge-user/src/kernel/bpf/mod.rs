@@ -11,6 +11,7 @@ mod hints;
 mod hook;
 mod log;
 mod network;
+mod pinned;
 mod pins;
 mod port;
 mod sizes;
@@ -31,7 +32,8 @@ pub use events::{Events, TracedFrame};
 pub use explain::{Explained, Lookup, Road};
 pub use hook::Hook;
 pub use network::{NetworkFacts, SubnetFacts};
-pub use pins::{check_owner, has_pins, is_bpffs, is_pinned, layout, object_hash, purge};
+pub use pinned::Pinned;
+pub use pins::{check_owner, is_bpffs, is_pinned, layout, object_hash, purge};
 pub use port::{FdbRecord, Port};
 pub use sizes::{OtherSize, endpoints_max, other_sizes};
 

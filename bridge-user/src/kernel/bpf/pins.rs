@@ -319,7 +319,7 @@ fn is_xdp_link(pin: &Path) -> bool {
         .ends_with(XDP_LINK.as_bytes())
 }
 
-fn link_pins() -> Result<Vec<PathBuf>, BpfError> {
+pub(super) fn link_pins() -> Result<Vec<PathBuf>, BpfError> {
     let links = root("links");
     let entries = fs::read_dir(&links).map_err(file_failed("read", &links))?;
     let pins: io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
@@ -335,14 +335,6 @@ pub(super) fn remove_links(endpoint: &str) -> Result<(), BpfError> {
 /// Whether the programs are pinned; without them the maps are not there, or not filled.
 pub fn is_pinned() -> bool {
     program_path(PROGRAM).exists() && program_path(XDP_PROGRAM).exists()
-}
-
-/// Whether a port of this endpoint has what holds the programs to it; `xdp` asks for both. A cheap
-/// look at names: where links cannot be pinned, the programs' pins have to do.
-pub fn has_pins(endpoint: &str, xdp: bool) -> bool {
-    is_pinned()
-        && (!hook::has_links() || link_path(endpoint).exists())
-        && (!xdp || xdp_link_path(endpoint).exists())
 }
 
 /// Removes every pin, so that programs, maps and links end.

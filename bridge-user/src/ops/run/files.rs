@@ -12,7 +12,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::fault;
-use crate::model::{EndpointName, HostsEntry, HostsFile, Id, ResolvConf, Run};
+use crate::model::{EndpointName, HostsFile, Id, ResolvConf, Run};
 use crate::ops::file::{ensure_file_absent, failed};
 use crate::ops::names::ETC_NETNS;
 use crate::ops::{Context, Error};
@@ -109,15 +109,12 @@ pub(super) fn host_name() -> String {
 }
 
 fn hosts_of_the_host(run: &Run) -> String {
-    let added = run.config.add_hosts.iter().filter_map(|host| {
-        Some(HostsEntry {
-            address: host.address?,
-            names: vec![host.name.clone()],
-        })
-    });
-    let file = HostsFile {
-        entries: added.collect(),
-    };
+    let mut file = HostsFile::default();
+    for host in &run.config.add_hosts {
+        if let Some(address) = host.address {
+            file.push(address, &[&host.name]);
+        }
+    }
     file.render_into(&fs::read_to_string("/etc/hosts").unwrap_or_default())
 }
 
