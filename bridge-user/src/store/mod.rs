@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use reader::Reader;
+use rusqlite::config::DbConfig;
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, Row, TransactionBehavior};
 
@@ -140,9 +141,13 @@ impl Store {
         let connection = Connection::open(&path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         // A transaction survives our death at once; after a power cut the last ones may be
-        // undone, but then the kernel's side is gone too.
+        // undone, but then the kernel's side is gone too. The journal stays when we close: to write
+        // it into the file takes a disk longer than the command. The next ones have to look at it,
+        // so it is kept short.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         connection.execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;",
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;
+             PRAGMA wal_autocheckpoint = 200;",
         )?;
         let mut store = Self { connection };
         store.migrate(&path)?;
