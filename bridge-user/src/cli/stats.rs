@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
 
 use super::output::{Format, print_rows};
@@ -18,6 +19,7 @@ pub(super) struct StatsArguments {
     #[arg(long)]
     format: Option<String>,
     /// Endpoints, sandboxes or networks; all without one.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     names: Vec<String>,
 }
 

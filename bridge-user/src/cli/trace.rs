@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
 
 use super::output::Format;
@@ -24,6 +25,7 @@ pub(super) struct TraceArguments {
     #[arg(long, value_parser = ["table", "json"])]
     format: Option<String>,
     /// Endpoints, sandboxes or networks; all without one.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     names: Vec<String>,
 }
 

@@ -304,3 +304,24 @@ fn what_could_not_be_told_is_undone() {
     host.call("sh -c").arg(script).ok();
     host.assert_pings("plain", "10.77.0.1");
 }
+
+#[test]
+fn empty_names() {
+    let host = host();
+    let before = host.snapshot();
+    for (words, argument) in [
+        ("net inspect", "NETWORK"),
+        ("net rm", "NETWORK"),
+        ("net connect n", "SANDBOX"),
+        ("net disconnect n", "SANDBOX"),
+        ("inspect", "SANDBOX"),
+        ("rm", "SANDBOX"),
+        ("logs", "SANDBOX"),
+        ("stats", "NAMES"),
+        ("trace", "NAMES"),
+    ] {
+        let call = host.bridge_user(words).arg("");
+        call.fails_with(2, &["a value is required", argument]);
+        host.assert_as_before(&before, words);
+    }
+}

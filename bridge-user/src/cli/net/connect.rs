@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
 
 use super::super::output::{print_or_undo, to_value};
@@ -45,8 +46,10 @@ pub(in crate::cli) struct ConnectArguments {
     #[arg(long)]
     format: Option<String>,
     /// Name or id of the network.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     network: String,
     /// A name under /run/netns, an absolute path of a namespace file, or pid:N.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     sandbox: String,
 }
 
@@ -56,8 +59,10 @@ pub(in crate::cli) struct DisconnectArguments {
     #[arg(long, short)]
     force: bool,
     /// Name or id of the network.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     network: String,
     /// The sandbox, as it was connected, or the name of its endpoint.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     sandbox: String,
 }
 

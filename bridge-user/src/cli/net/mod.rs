@@ -7,6 +7,7 @@ mod remove;
 
 use std::io::Write;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 
 use super::output::print_inspected;
@@ -42,7 +43,7 @@ pub(super) struct InspectArguments {
     #[arg(long, short)]
     format: Option<String>,
     /// Names, ids or beginnings of ids.
-    #[arg(required = true, value_name = "NETWORK")]
+    #[arg(required = true, value_name = "NETWORK", value_parser = NonEmptyStringValueParser::new())]
     networks: Vec<String>,
 }
 

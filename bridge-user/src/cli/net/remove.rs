@@ -4,6 +4,7 @@ use std::io::{self, BufRead as _, Write};
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use super::super::{CliError, Failures, open};
 use crate::model::Network;
@@ -15,7 +16,7 @@ pub(in crate::cli) struct RemoveArguments {
     #[arg(long, short)]
     force: bool,
     /// Names, ids or beginnings of ids.
-    #[arg(required = true, value_name = "NETWORK")]
+    #[arg(required = true, value_name = "NETWORK", value_parser = NonEmptyStringValueParser::new())]
     networks: Vec<String>,
 }
 

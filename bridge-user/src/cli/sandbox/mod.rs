@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use std::io::Write;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 pub(super) use list::{ListArguments, list};
 pub(super) use run::{RunArguments, run};
@@ -26,6 +27,7 @@ const EXIT_FAILED: u8 = 125;
 #[derive(Debug, Args)]
 pub(super) struct ExecArguments {
     /// Name or id of a sandbox of `run`.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     sandbox: String,
     /// The command and its arguments.
     #[arg(required = true, trailing_var_arg = true)]
@@ -38,7 +40,7 @@ pub(super) struct RemoveArguments {
     #[arg(long, short)]
     force: bool,
     /// Names, ids or beginnings of ids.
-    #[arg(required = true, value_name = "SANDBOX")]
+    #[arg(required = true, value_name = "SANDBOX", value_parser = NonEmptyStringValueParser::new())]
     sandboxes: Vec<String>,
 }
 
@@ -48,7 +50,7 @@ pub(super) struct InspectArguments {
     #[arg(long, short)]
     format: Option<String>,
     /// Names, ids or beginnings of ids.
-    #[arg(required = true, value_name = "SANDBOX")]
+    #[arg(required = true, value_name = "SANDBOX", value_parser = NonEmptyStringValueParser::new())]
     sandboxes: Vec<String>,
 }
 
@@ -58,6 +60,7 @@ pub(super) struct LogsArguments {
     #[arg(long, short)]
     follow: bool,
     /// Name or id of a sandbox of `run -d`.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     sandbox: String,
 }
 
