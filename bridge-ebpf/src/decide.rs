@@ -17,6 +17,7 @@ use crate::{Check, Decision, Tables, Verdict, forward, hints, security};
 /// tag which is not among its bytes.
 #[inline(always)]
 pub fn decide<F: Frame, T: Tables>(frame: &F, ifindex: u32, tagged: bool, tables: &T) -> Decision {
+    tables.reached(Check::Port);
     let ethernet = parse::ethernet(frame, tagged);
     let source = ethernet.map(|ethernet| ethernet.source);
     let Some((slot, endpoint)) = find_port(ifindex, source, tables) else {
@@ -26,6 +27,7 @@ pub fn decide<F: Frame, T: Tables>(frame: &F, ifindex: u32, tagged: bool, tables
             check: Check::Port,
         };
     };
+    tables.reached(Check::Ethernet);
     let (verdict, check) = match ethernet {
         Some(ethernet) => checks(frame, &ethernet, slot, endpoint, tables),
         None => (Verdict::Drop(DropReason::Malformed), Check::Ethernet),
@@ -64,10 +66,13 @@ fn checks<F: Frame, T: Tables>(
     endpoint: &EndpointEntry,
     tables: &T,
 ) -> (Verdict, Check) {
+    tables.reached(Check::SourceMac);
     if endpoint.flags & ENDPOINT_TRUSTED == 0 {
         if ethernet.source != Mac::new(endpoint.mac) {
             return (Verdict::Drop(DropReason::SpoofedMac), Check::SourceMac);
         }
+        tables.reached(Check::Headers);
+        tables.reached(Check::SourceAddress);
         match security::check(frame, ethernet, endpoint) {
             Ok(()) => {}
             Err(reason @ DropReason::Malformed) => return (Verdict::Drop(reason), Check::Headers),
@@ -94,12 +99,17 @@ fn to_group<F: Frame, T: Tables>(
     endpoint: &EndpointEntry,
     tables: &T,
 ) -> (Verdict, Check) {
+    tables.reached(Check::Neighbour);
     if let Some(verdict) = forward::neighbour(frame, ethernet, endpoint, tables) {
         return (verdict, Check::Neighbour);
     }
-    if endpoint.storm_pps != 0 && !tables.admit(slot, endpoint.storm_pps) {
-        return (Verdict::Drop(DropReason::Storm), Check::Storm);
+    if endpoint.storm_pps != 0 {
+        tables.reached(Check::Storm);
+        if !tables.admit(slot, endpoint.storm_pps) {
+            return (Verdict::Drop(DropReason::Storm), Check::Storm);
+        }
     }
+    tables.reached(Check::Icc);
     if endpoint.flags & ENDPOINT_ICC_OFF != 0 {
         return (
             Verdict::Host {
@@ -120,9 +130,11 @@ fn to_station<F: Frame, T: Tables>(
     tables: &T,
 ) -> (Verdict, Check) {
     if ethernet.destination != Mac::new(endpoint.gateway_mac) {
+        tables.reached(Check::Icc);
         if endpoint.flags & ENDPOINT_ICC_OFF != 0 {
             return (Verdict::Drop(DropReason::Icc), Check::Icc);
         }
+        tables.reached(Check::Fdb);
         if let Some(ifindex) = forward::find(endpoint, ethernet.destination, tables) {
             let slow = endpoint.flags & ENDPOINT_REDIRECT_OFF != 0
                 || ethernet.tagged
@@ -137,6 +149,7 @@ fn to_station<F: Frame, T: Tables>(
         }
     }
     // The gateway, or a station that only the bridge knows: that may be the host by another name.
+    tables.reached(Check::Routing);
     match forward::unroutable(frame, ethernet, endpoint, tables) {
         Some(reason) => (Verdict::Drop(reason), Check::Routing),
         None => (Verdict::Next, Check::Bridge),

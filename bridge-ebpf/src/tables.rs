@@ -4,6 +4,8 @@ use bridge_common::{
     Address, EndpointEntry, FdbEntry, FdbKey, NeighbourEntry, NeighbourKey, SubnetEntry,
 };
 
+use crate::Check;
+
 /// The maps. Asked only where the answer decides.
 pub trait Tables {
     /// The endpoint of a slot; its `ifindex` is 0 where there is none.
@@ -27,4 +29,9 @@ pub trait Tables {
     /// Whether the port of a slot may send one more frame to a group, at most `pps` a second; it
     /// is counted against the limit.
     fn admit(&self, slot: u16, pps: u32) -> bool;
+
+    /// Told of each check before it is made, in order, for who explains decisions; the program does
+    /// not listen.
+    #[inline(always)]
+    fn reached(&self, _check: Check) {}
 }

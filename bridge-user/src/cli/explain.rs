@@ -49,6 +49,8 @@ struct ExplanationView {
     reason: &'static str,
     meaning: String,
     check: &'static str,
+    /// What this bridge-user's own copy of the decision says, where it is something else.
+    differs: Option<String>,
     checks: Vec<CheckView>,
     entries: Vec<EntryView>,
 }
@@ -57,6 +59,8 @@ struct ExplanationView {
 #[serde(rename_all = "PascalCase")]
 struct FrameView {
     description: String,
+    /// Its IP source, of a request too.
+    source: String,
     source_mac: String,
     destination_mac: String,
     length: usize,
@@ -135,24 +139,28 @@ fn print(out: &mut impl Write, view: &ExplanationView) -> Result<(), CliError> {
         .collect();
     print_rows(out, &Format::Table, &ENTRY_COLUMNS, &shown)?;
     writeln!(out, "\n{}: {}", view.road, view.meaning)?;
+    if let Some(own) = &view.differs {
+        writeln!(
+            out,
+            "the pinned program decides by {}; checks and entries are of this bridge-user, which \
+             decides: {own}",
+            view.check
+        )?;
+    }
     Ok(())
 }
 
 impl ExplanationView {
     fn new(explanation: &Explanation, payload: Payload) -> Self {
         let from = &explanation.from;
-        let (road, reason) = match explanation.explained.road {
-            Road::Fast { .. } => ("fast", ""),
-            Road::Slow | Road::Host => ("slow", ""),
-            Road::Answered => ("answered", ""),
-            Road::Dropped(reason) => ("dropped", reason),
-        };
+        let (road, reason) = road_and_reason(explanation.trial.explained.road);
         Self {
             from: from.endpoint.name.to_string(),
             network: from.network.name.to_string(),
             to: explanation.address.to_string(),
             frame: FrameView {
                 description: description(explanation, payload),
+                source: explanation.source.to_string(),
                 source_mac: from.endpoint.mac.to_string(),
                 destination_mac: mac_text(explanation.destination_mac),
                 length: explanation.length,
@@ -162,7 +170,12 @@ impl ExplanationView {
             road,
             reason,
             meaning: meaning(explanation),
-            check: explanation.explained.check.name(),
+            check: explanation.trial.explained.check.name(),
+            differs: explanation.trial.differs.map(|own| {
+                let (road, reason) = road_and_reason(own.road);
+                let what = if reason.is_empty() { road } else { reason };
+                format!("{what} by {}", own.check.name())
+            }),
             checks: explanation
                 .checks
                 .iter()
@@ -177,6 +190,7 @@ impl ExplanationView {
                 })
                 .collect(),
             entries: explanation
+                .trial
                 .lookups
                 .iter()
                 .map(|lookup| EntryView {
@@ -186,6 +200,15 @@ impl ExplanationView {
                 })
                 .collect(),
         }
+    }
+}
+
+fn road_and_reason(road: Road) -> (&'static str, &'static str) {
+    match road {
+        Road::Fast { .. } => ("fast", ""),
+        Road::Slow | Road::Host => ("slow", ""),
+        Road::Answered => ("answered", ""),
+        Road::Dropped(reason) => ("dropped", reason),
     }
 }
 
@@ -208,7 +231,7 @@ fn description(explanation: &Explanation, payload: Payload) -> String {
 }
 
 fn meaning(explanation: &Explanation) -> String {
-    match explanation.explained.road {
+    match explanation.trial.explained.road {
         Road::Fast { ifindex } => match &explanation.target {
             Some(port) => format!(
                 "redirected into {} of sandbox {}, past the bridge (by {}, ifindex {ifindex})",

@@ -1,6 +1,7 @@
 //! MAC addresses of endpoints and bridges.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 /// A unicast MAC address other than zero, in the order of its bytes on the wire.
@@ -31,6 +32,15 @@ impl MacAddress {
     pub fn local(random: [u8; 5]) -> Self {
         let [a, b, c, d, e] = random;
         Self([0x06, a, b, c, d, e])
+    }
+
+    /// The IPv6 link-local address that Linux makes of it unless told otherwise (RFC 4291, appendix A;
+    /// `addrconf_ifid_eui48`, include/net/addrconf.h, v6.18).
+    pub fn link_local(self) -> Ipv6Addr {
+        let [a, b, c, d, e, f] = self.0;
+        let word = |high, low| u16::from_be_bytes([high, low]);
+        let [first, second] = [word(a ^ 0x02, b), word(c, 0xff)];
+        Ipv6Addr::new(0xfe80, 0, 0, 0, first, second, word(0xfe, d), word(e, f))
     }
 
     /// The bytes, in wire order.
@@ -115,5 +125,12 @@ mod tests {
         let bytes = MacAddress::assigned([0xff; 3], 0x1234).bytes();
         assert_eq!(bytes[0] & 0b11, 0b10);
         assert_eq!(bytes[4..], [0x12, 0x34]);
+    }
+
+    #[test]
+    fn link_local_addresses_are_made_of_it() {
+        // The example of RFC 4291, appendix A.
+        let mac: MacAddress = "34:56:78:9a:bc:de".parse().unwrap();
+        assert_eq!(mac.link_local().to_string(), "fe80::3656:78ff:fe9a:bcde");
     }
 }

@@ -140,6 +140,19 @@ pub enum Error {
         /// IPv4 or IPv6.
         family: &'static str,
     },
+    /// What a kernel sends to itself.
+    #[error("nothing for {address} leaves sandbox {sandbox}: {why}")]
+    NothingLeaves {
+        /// The sandbox.
+        sandbox: String,
+        /// The address.
+        address: IpAddr,
+        /// What it is.
+        why: &'static str,
+    },
+    /// A connection has one peer.
+    #[error("no TCP goes to {0}: it is the address of many")]
+    TcpToMany(IpAddr),
     /// No such namespace.
     #[error("sandbox {0} not found: there is no such network namespace")]
     SandboxNotFound(String),

@@ -4,9 +4,11 @@ use std::net::IpAddr;
 
 use super::frame::{self, Ends, Payload};
 use super::lock::Object;
+use super::next_hop::{self, NextHop, next_hop};
 use super::ports::PortDetails;
 use super::{Context, Error};
-use crate::kernel::bpf::{Check, DataPlane, Explained, Lookup, Road};
+use crate::kernel::bpf::{Check, DataPlane, Road, Trial};
+use crate::model::Network;
 
 /// What is to be explained.
 #[derive(Debug, Clone)]
@@ -43,132 +45,118 @@ pub struct Explanation {
     pub ifindex: u32,
     /// The receiver's address.
     pub address: IpAddr,
+    /// The sender's.
+    pub source: IpAddr,
     /// Where the frame is sent to.
     pub destination_mac: [u8; 6],
     /// The frame is not for the address but asks who has it, for nobody of the network has.
     pub is_request: bool,
     /// Length of the frame in bytes.
     pub length: usize,
-    /// The decision.
-    pub explained: Explained,
+    /// The decision, and what it was taken on.
+    pub trial: Trial,
     /// Every check, in order.
     pub checks: Vec<(Check, Outcome)>,
-    /// The entries that were looked up.
-    pub lookups: Vec<Lookup>,
     /// The port that the frame is redirected to.
     pub target: Option<PortDetails>,
-}
-
-/// Where a sender's kernel sends what is for an address.
-enum NextHop {
-    Station([u8; 6]),
-    Gateway([u8; 6]),
-    /// Nobody is known to have it: it is asked for.
-    Unknown,
 }
 
 impl Context {
     /// Explains what becomes of a frame. Nothing is counted and nothing changes.
     pub fn explain(&mut self, spec: &ExplainSpec) -> Result<Explanation, Error> {
+        let network = match &spec.network {
+            Some(name) => {
+                let network = self.find_network(name)?;
+                Some(network.ok_or_else(|| Error::NetworkNotFound(name.clone()))?)
+            }
+            None => None,
+        };
         let ports = self.ports()?;
-        let (from, address) = ends(&ports, spec)?;
+        let (from, address) = ends(&ports, spec, network.as_ref())?;
         let name = || from.endpoint.name.to_string();
         let ifindex = from.endpoint.ifindex.ok_or_else(|| Error::NoPort(name()))?;
-        let source = from.endpoint.address(address.is_ipv6());
-        let source = source.ok_or_else(|| Error::NoFamily {
+        let hop = next_hop(&ports, from, address, spec.payload)?;
+        let source = next_hop::source(from, address).ok_or_else(|| Error::NoFamily {
             endpoint: name(),
             family: if address.is_ipv6() { "IPv6" } else { "IPv4" },
         })?;
-        let hop = next_hop(&ports, from, address);
-        let source_mac = from.endpoint.mac.bytes();
-        let made = match hop {
-            NextHop::Station(mac) | NextHop::Gateway(mac) => frame::packet(
-                &Ends {
-                    source_mac,
-                    destination_mac: mac,
-                    source,
-                    destination: address,
-                },
-                spec.payload,
-            ),
-            NextHop::Unknown => frame::request(source_mac, source, address),
-        };
-        let made = made.expect("the source is of the destination's family");
+        let frame = make(from, address, source, hop, spec.payload);
         let _lock = self.lock(Object::Decision)?;
         // The pinned programs, of whichever build they are.
         let data_plane = DataPlane::open(self.owner)?.ok_or(Error::NoDataPlane)?;
-        let explained = data_plane.explain(ifindex, &made)?;
-        let lookups = lookups(&data_plane, from, ifindex, address, &hop, explained.check)?;
-        let target = match explained.road {
+        let trial = data_plane.explain(ifindex, &frame)?;
+        let target = match trial.explained.road {
             Road::Fast { ifindex } => ports
                 .iter()
                 .find(|port| port.endpoint.ifindex == Some(ifindex))
                 .cloned(),
             _ => None,
         };
-        let [a, b, c, d, e, f, ..] = made[..] else {
+        let [a, b, c, d, e, f, ..] = frame[..] else {
             unreachable!("a frame has an Ethernet header")
         };
         Ok(Explanation {
             from: from.clone(),
             ifindex,
             address,
+            source,
             destination_mac: [a, b, c, d, e, f],
-            is_request: matches!(hop, NextHop::Unknown),
-            length: made.len(),
-            explained,
-            checks: outcomes(from, &hop, explained.check),
-            lookups,
+            is_request: hop == NextHop::Unknown,
+            length: frame.len(),
+            checks: outcomes(&trial),
+            trial,
             target,
         })
     }
 }
 
-/// The entries that the program read for its decision.
-fn lookups(
-    data_plane: &DataPlane,
+/// The frame that the sender's kernel makes.
+fn make(
     from: &PortDetails,
-    ifindex: u32,
     address: IpAddr,
-    hop: &NextHop,
-    decided: Check,
-) -> Result<Vec<Lookup>, Error> {
-    let network = from.network.number;
-    let mut lookups = data_plane.look_up_port(ifindex)?;
-    match hop {
-        NextHop::Unknown if decided >= Check::Neighbour => {
-            lookups.push(data_plane.look_up_neighbour(network, address)?);
-        }
-        NextHop::Station(mac) if decided >= Check::Fdb => {
-            lookups.push(data_plane.look_up_station(network, *mac)?);
-        }
-        _ => {}
-    }
-    if decided >= Check::Routing && !matches!(hop, NextHop::Unknown) {
-        lookups.push(data_plane.look_up_subnet(address)?);
-    }
-    Ok(lookups)
+    source: IpAddr,
+    hop: NextHop,
+    payload: Payload,
+) -> Vec<u8> {
+    let source_mac = from.endpoint.mac.bytes();
+    let made = match hop {
+        NextHop::Station(mac) | NextHop::Gateway(mac) | NextHop::Group(mac) => frame::packet(
+            &Ends {
+                source_mac,
+                destination_mac: mac,
+                source,
+                destination: address,
+            },
+            payload,
+        ),
+        NextHop::Unknown => frame::request(source_mac, source, address),
+    };
+    made.expect("the source is of the destination's family")
 }
 
 /// The sender's port, and the address that is meant: those two that are on one network, if any are.
 fn ends<'p>(
     ports: &'p [PortDetails],
     spec: &ExplainSpec,
+    network: Option<&Network>,
 ) -> Result<(&'p PortDetails, IpAddr), Error> {
-    let on_network = |port: &&PortDetails| {
-        let wanted = spec.network.as_ref();
-        wanted.is_none_or(|name| port.network.name.as_str() == name)
-    };
-    let senders: Vec<&PortDetails> = ports
+    let called: Vec<&PortDetails> = ports
         .iter()
         .filter(|port| port.is_endpoint(&spec.from))
-        .filter(on_network)
         .collect();
-    let first = *senders
-        .first()
-        .ok_or_else(|| Error::NothingCalled(spec.from.clone()))?;
+    let on_network = |port: &&PortDetails| network.is_none_or(|n| port.network.id == n.id);
+    let senders: Vec<&PortDetails> = called.iter().copied().filter(on_network).collect();
+    let first = *senders.first().ok_or_else(|| match network {
+        Some(network) if !called.is_empty() => Error::NotConnected {
+            sandbox: spec.from.clone(),
+            network: network.name.to_string(),
+        },
+        _ => Error::NothingCalled(spec.from.clone()),
+    })?;
     if let Ok(address) = spec.to.parse::<IpAddr>() {
-        let near = |port: &&&PortDetails| on_link(port, address);
+        // IPv4 in IPv6's clothes goes as IPv4 (`tcp_v6_connect`, net/ipv6/tcp_ipv6.c, v6.18).
+        let address = address.to_canonical();
+        let near = |port: &&&PortDetails| next_hop::is_in_subnet(port, address);
         return Ok((senders.iter().find(near).copied().unwrap_or(first), address));
     }
     let receivers: Vec<&PortDetails> = ports
@@ -196,54 +184,22 @@ fn ends<'p>(
     Ok((sender, address))
 }
 
-fn on_link(port: &PortDetails, address: IpAddr) -> bool {
-    let mut pools = port.network.pools.iter();
-    pools.any(|pool| pool.subnet().contains(&address))
-}
-
-fn next_hop(ports: &[PortDetails], from: &PortDetails, address: IpAddr) -> NextHop {
-    let network = &from.network;
-    let bridge = network.bridge_mac.bytes();
-    if !on_link(from, address) {
-        return NextHop::Gateway(bridge);
-    }
-    if network.pools.iter().any(|pool| pool.gateway() == address) {
-        return NextHop::Gateway(bridge);
-    }
-    let has_it = |port: &&PortDetails| {
-        port.network.id == network.id && port.endpoint.address(address.is_ipv6()) == Some(address)
-    };
-    match ports.iter().find(has_it) {
-        Some(port) => NextHop::Station(port.endpoint.mac.bytes()),
-        None => NextHop::Unknown,
-    }
-}
-
-/// How every check went, from who decided and what is not asked about such a frame
-/// (`bridge_ebpf::decide`).
-fn outcomes(from: &PortDetails, hop: &NextHop, decided: Check) -> Vec<(Check, Outcome)> {
-    let trusted = from.endpoint.trusted || !from.network.options.port_security;
-    let is_asked = |check: Check| match check {
-        Check::SourceMac | Check::Headers | Check::SourceAddress => !trusted,
-        Check::Neighbour | Check::Storm => matches!(hop, NextHop::Unknown),
-        Check::Icc => !matches!(hop, NextHop::Gateway(_)),
-        Check::Fdb => matches!(hop, NextHop::Station(_)),
-        Check::Routing => !matches!(hop, NextHop::Unknown),
-        Check::Port | Check::Ethernet | Check::Bridge => true,
+/// How every check went, by who decided and which were made.
+fn outcomes(trial: &Trial) -> Vec<(Check, Outcome)> {
+    let decided = trial.explained.check;
+    let outcome = |check: Check| {
+        if check == decided {
+            Outcome::Decided
+        } else if check > decided {
+            Outcome::NotReached
+        } else if trial.checks.contains(&check) {
+            Outcome::Passed
+        } else {
+            Outcome::NotAsked
+        }
     };
     Check::ALL
         .into_iter()
-        .map(|check| {
-            let outcome = if check == decided {
-                Outcome::Decided
-            } else if check > decided {
-                Outcome::NotReached
-            } else if is_asked(check) {
-                Outcome::Passed
-            } else {
-                Outcome::NotAsked
-            };
-            (check, outcome)
-        })
+        .map(|check| (check, outcome(check)))
         .collect()
 }

@@ -20,7 +20,22 @@ impl Error {
         if let Self::Run(error) = self {
             return error.hint();
         }
-        self.other_words().or_else(|| self.other_host())
+        let said = self.other_words().or_else(|| self.other_frames());
+        said.or_else(|| self.other_host())
+    }
+
+    /// What to ask of the data plane instead.
+    fn other_frames(&self) -> Option<String> {
+        Some(match self {
+            Self::NothingLeaves { .. } => {
+                "give the address or name of another endpoint, or an address beyond".into()
+            }
+            Self::TcpToMany(_) => "--proto udp or --proto icmp".into(),
+            Self::NoDataPlane => "bridge-user net create NETWORK loads it".into(),
+            Self::TraceRuns => "end it first: events go to one reader".into(),
+            Self::NoPort(_) => "bridge-user reconcile makes it, if its namespace is there".into(),
+            _ => return None,
+        })
     }
 
     /// What to write instead.
@@ -30,9 +45,6 @@ impl Error {
             Self::NothingCalled(_) | Self::NoFamily { .. } => {
                 "bridge-user net inspect NETWORK shows the endpoints".into()
             }
-            Self::NoDataPlane => "bridge-user net create NETWORK loads it".into(),
-            Self::TraceRuns => "end it first: events go to one reader".into(),
-            Self::NoPort(_) => "bridge-user reconcile makes it, if its namespace is there".into(),
             Self::AmbiguousId(_) => "give more digits of the id, or the name".into(),
             Self::NetworkExists(_) | Self::ReservedName(_) => "choose another name".into(),
             Self::Filter(_) => "a filter is KEY=VALUE; --help of the command has the keys".into(),

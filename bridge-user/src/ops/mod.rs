@@ -20,6 +20,7 @@ mod inspect;
 mod lock;
 mod names;
 mod network;
+mod next_hop;
 mod ports;
 mod purge;
 mod reconcile;

@@ -30,6 +30,7 @@ mod repair;
 mod runs;
 mod sandboxes;
 mod seeing;
+mod seeing_explain;
 mod spoofing;
 mod system;
 mod trace;

@@ -30,7 +30,7 @@ impl DataPlane {
         self.set_hints(bucket, slots)
     }
 
-    fn hints(&self, bucket: u32) -> Result<u64, BpfError> {
+    pub(super) fn hints(&self, bucket: u32) -> Result<u64, BpfError> {
         let hints = self.hints.get(&bucket, 0);
         Ok(hints
             .map_err(failed("read an entry of", "map HINTS"))?
