@@ -3,15 +3,27 @@
 
 use bytemuck::{Pod, Zeroable};
 
-/// Value of the map `BUCKETS`; the key is the slot. Written by the program, on any CPU at once:
-/// a lost update lets a frame more or less pass.
+/// What the kernel finds in a map's value by this name of its type, and keeps CPUs apart by
+/// (Documentation/bpf/map_array.rst and `btf_find_spin_lock`, kernel/bpf/btf.c, v6.1).
+#[allow(non_camel_case_types, reason = "the kernel's name, which it looks for")]
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct bpf_spin_lock {
+    /// The kernel's.
+    pub val: u32,
+}
+
+/// Value of the map `BUCKETS`; the key is the slot. Written by the program, on one CPU at a time.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Bucket {
-    /// Time of the last refill (`CLOCK_MONOTONIC`).
-    pub refilled_ns: u64,
-    /// Nanoseconds' worth of frames that may pass at once.
-    pub credit_ns: u64,
+    /// When the last frame that passed would have come, had each come at the rate of the limit
+    /// (`CLOCK_MONOTONIC`).
+    pub arrival_ns: u64,
+    /// Held while `arrival_ns` is read and written.
+    pub lock: bpf_spin_lock,
+    /// Always zero.
+    pub reserved: u32,
 }
 
 /// `skb->mark` of a made frame: the program decides, leaves a [`DecisionRecord`] in `DECISION`,

@@ -28,7 +28,7 @@ pub use stats::{DROP_REASONS, DropReason, NO_SLOT, PortStats};
 ///
 /// Raise it when a shared type, a map's kind or the meaning of a field changes: the loader
 /// refuses pins of another version.
-pub const LAYOUT_VERSION: u32 = 3;
+pub const LAYOUT_VERSION: u32 = 4;
 
 /// Ports that the maps hold at most, unless the loader makes them of another size.
 pub const MAX_PORTS: u32 = 16_384;

@@ -1,7 +1,14 @@
-//! `BUCKETS`: what is left of a port's allowance of broadcast and multicast, by slot. Written by
+//! `BUCKETS`: how much of a port's allowance of broadcast and multicast is taken, by slot. Written by
 //! the program.
 
-use aya_ebpf::{btf_maps::Array, helpers::bpf_ktime_get_ns, macros::btf_map};
+use aya_ebpf::{
+    btf_maps::Array,
+    helpers::{
+        bpf_ktime_get_ns,
+        generated::{bpf_spin_lock, bpf_spin_unlock},
+    },
+    macros::btf_map,
+};
 use bridge_common::Bucket;
 
 use super::ENTRIES;
@@ -11,24 +18,29 @@ const NS_PER_SEC: u64 = 1_000_000_000;
 #[btf_map]
 static BUCKETS: Array<Bucket, ENTRIES> = Array::new();
 
-/// Takes one frame's worth out of a bucket that holds a second's, if there is as much.
+/// Whether one more frame may pass: each puts off the next by its share of a second, and what is put
+/// off by more than a second does not pass. That is the generic cell rate algorithm (ITU-T I.371, 1.1),
+/// with a second's worth at once.
 #[inline(always)]
 pub(crate) fn admit(slot: u16, pps: u32) -> bool {
     let Some(bucket) = BUCKETS.get_ptr_mut(u32::from(slot)) else {
         return false;
     };
-    // SAFETY: the kernel returned a valid value. Other CPUs may write it too; a value is eight
-    // aligned bytes, so it is one that somebody wrote. A credit may be taken twice by two CPUs at once.
-    let bucket = unsafe { &mut *bucket };
     let now = now_ns();
-    // Another CPU may have written a later time since this one looked at its clock.
-    let gained = now.saturating_sub(bucket.refilled_ns);
-    let credit = bucket.credit_ns.saturating_add(gained).min(NS_PER_SEC);
     let price = NS_PER_SEC / u64::from(pps.max(1));
-    bucket.refilled_ns = now.max(bucket.refilled_ns);
-    let admitted = credit >= price;
-    bucket.credit_ns = if admitted { credit - price } else { credit };
-    admitted
+    // SAFETY: the kernel returned a valid value, which other CPUs write only while they hold its lock.
+    // Between lock and unlock is no call: the verifier refuses any.
+    unsafe {
+        let lock = (&raw mut (*bucket).lock).cast();
+        bpf_spin_lock(lock);
+        let arrival = now.max((*bucket).arrival_ns) + price;
+        let admitted = arrival - now <= NS_PER_SEC;
+        if admitted {
+            (*bucket).arrival_ns = arrival;
+        }
+        bpf_spin_unlock(lock);
+        admitted
+    }
 }
 
 /// Time since boot (`CLOCK_MONOTONIC`).
