@@ -14,6 +14,7 @@ mod cache;
 mod exchange;
 mod forward;
 mod limits;
+mod links;
 mod listen;
 mod message;
 mod names;

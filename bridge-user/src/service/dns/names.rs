@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::links::Links;
 use crate::model::{Endpoint, EndpointName, Id, Network, Pool, State};
 
 /// All names of the host's networks, as of one transaction.
@@ -14,6 +15,7 @@ pub(super) struct Names {
     zones: Vec<Zone>,
     /// Which of them a sandbox is on.
     memberships: HashMap<Id, Vec<usize>>,
+    links: Links,
     /// Subnets of all networks.
     subnets: Vec<IpNet>,
 }
@@ -42,6 +44,8 @@ struct Owner {
 #[derive(Debug)]
 pub(super) struct Asker<'n> {
     zones: Vec<&'n Zone>,
+    /// Nobody's where the address is no endpoint's: the host's.
+    sandbox: Option<&'n Id>,
     names: &'n Names,
 }
 
@@ -63,6 +67,7 @@ impl Names {
         Self {
             zones,
             memberships,
+            links: Links::new(networks, endpoints),
             subnets: pools.map(Pool::subnet).collect(),
         }
     }
@@ -88,11 +93,15 @@ impl Names {
             return None;
         }
         let mut zones = vec![asked];
-        let asking = asked.owners.get(&client);
-        let on = asking.and_then(|owner| self.memberships.get(&owner.sandbox));
+        let sandbox = asked.owners.get(&client).map(|owner| &owner.sandbox);
+        let on = sandbox.and_then(|sandbox| self.memberships.get(sandbox));
         let on = on.into_iter().flatten().map(|&place| &self.zones[place]);
         zones.extend(on.filter(|zone| zone.network != *network));
-        Some(Asker { zones, names: self })
+        Some(Asker {
+            zones,
+            sandbox,
+            names: self,
+        })
     }
 }
 
@@ -136,9 +145,14 @@ impl<'n> Asker<'n> {
         self.zones[0].internal
     }
 
-    /// The addresses of a name in lower case: the first network that knows it says. This is where
-    /// names join that only one sandbox knows.
+    /// The addresses of a name in lower case: the asker's own links say, then the first network that
+    /// knows it.
     pub(super) fn addresses(&self, name: &str) -> Option<&'n [IpAddr]> {
+        let links = &self.names.links;
+        let linked = |sandbox| links.addresses(sandbox, name);
+        if let Some(addresses) = self.sandbox.and_then(linked) {
+            return Some(addresses);
+        }
         let plain = self.zones.iter().find_map(|zone| zone.names.get(name));
         let in_network = || {
             self.zones.iter().find_map(|zone| {

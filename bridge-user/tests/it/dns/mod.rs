@@ -2,6 +2,7 @@
 
 mod down;
 mod hostile;
+mod links;
 mod names;
 mod upstreams;
 
