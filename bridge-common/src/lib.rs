@@ -7,6 +7,7 @@
 
 mod event;
 mod fdb;
+mod link;
 mod meta;
 mod neigh;
 mod port;
@@ -14,6 +15,7 @@ mod stats;
 
 pub use event::{Bucket, DecisionRecord, EVENT_BYTES, EXPLAIN_MARK, Event, TraceState, verdict};
 pub use fdb::{FdbEntry, FdbKey};
+pub use link::LinkKey;
 pub use meta::Meta;
 pub use neigh::{
     Address, NEIGHBOUR_GATEWAY, NeighbourEntry, NeighbourKey, SubnetEntry, SubnetKey, mapped,
@@ -38,6 +40,9 @@ pub const HINT_BUCKETS: u32 = 16_384;
 
 /// Neighbours that the maps hold at most, likewise: two addresses a port, and gateways.
 pub const MAX_NEIGHBOURS: u32 = 2 * MAX_PORTS + 8_192;
+
+/// Directions of linked pairs that the maps hold at most, likewise: a link a port.
+pub const MAX_LINKS: u32 = 2 * MAX_PORTS;
 
 /// Subnets that the maps hold at most, likewise.
 pub const MAX_SUBNETS: u32 = 8_192;

@@ -131,21 +131,26 @@ fn to_station<F: Frame, T: Tables>(
 ) -> (Verdict, Check) {
     if ethernet.destination != Mac::new(endpoint.gateway_mac) {
         tables.reached(Check::Icc);
-        if endpoint.flags & ENDPOINT_ICC_OFF != 0 {
+        if !forward::may_reach(endpoint, ethernet.destination, tables) {
             return (Verdict::Drop(DropReason::Icc), Check::Icc);
         }
         tables.reached(Check::Fdb);
+        let icc_off = endpoint.flags & ENDPOINT_ICC_OFF != 0;
         if let Some(ifindex) = forward::find(endpoint, ethernet.destination, tables) {
             let slow = endpoint.flags & ENDPOINT_REDIRECT_OFF != 0
                 || ethernet.tagged
                 // The bridge does not send a frame back where it came from.
                 || ifindex == endpoint.ifindex;
-            let verdict = if slow {
-                Verdict::Next
-            } else {
-                Verdict::Redirect { ifindex }
+            let verdict = match (slow, icc_off) {
+                (false, _) => Verdict::Redirect { ifindex },
+                (true, false) => Verdict::Next,
+                // The bridge carries nothing between isolated ports, linked or not.
+                (true, true) => Verdict::Drop(DropReason::Icc),
             };
             return (verdict, Check::Fdb);
+        }
+        if icc_off {
+            return (Verdict::Drop(DropReason::Icc), Check::Icc);
         }
     }
     // The gateway, or a station that only the bridge knows: that may be the host by another name.

@@ -2,7 +2,7 @@
 
 use bridge_common::{
     Address, DropReason, ENDPOINT_ICC_OFF, ENDPOINT_INTERNAL, ENDPOINT_REACHABLE, EndpointEntry,
-    FdbKey, NEIGHBOUR_GATEWAY, NeighbourKey,
+    FdbKey, LinkKey, NEIGHBOUR_GATEWAY, NeighbourKey, wire_mac,
 };
 
 use crate::address::{Ip4, Ip6, Mac};
@@ -51,7 +51,7 @@ pub(crate) fn neighbour<F: Frame, T: Tables>(
     };
     let entry = tables.neighbour(&key)?;
     let router = entry.flags & NEIGHBOUR_GATEWAY != 0;
-    if endpoint.flags & ENDPOINT_ICC_OFF != 0 && !router {
+    if !router && !may_reach(endpoint, Mac::new(wire_mac(entry.mac)), tables) {
         return Some(Verdict::Drop(DropReason::Icc));
     }
     Some(Verdict::Answer(match kind {
@@ -77,6 +77,18 @@ fn solicited<F: Frame>(frame: &F, at: usize) -> Option<Ip6> {
         && frame.u8(at + 40)? == NEIGHBOUR_SOLICITATION
         && frame.u8(at + 41)? == 0;
     if plain { frame.ip6(at + 48) } else { None }
+}
+
+/// Whether the endpoint may speak with the one that has a MAC address: where ICC is off, by a link only.
+#[inline(always)]
+pub(crate) fn may_reach<T: Tables>(endpoint: &EndpointEntry, mac: Mac, tables: &T) -> bool {
+    endpoint.flags & ENDPOINT_ICC_OFF == 0
+        || tables.is_linked(&LinkKey {
+            from: endpoint.mac,
+            to: mac.units(),
+            network: endpoint.network,
+            reserved: 0,
+        })
 }
 
 /// The index of the host leg that a MAC address of the network is behind.

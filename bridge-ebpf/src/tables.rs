@@ -1,7 +1,7 @@
 //! What the decision may ask: the maps, as the hook has them, and as tests make them.
 
 use bridge_common::{
-    Address, EndpointEntry, FdbEntry, FdbKey, NeighbourEntry, NeighbourKey, SubnetEntry,
+    Address, EndpointEntry, FdbEntry, FdbKey, LinkKey, NeighbourEntry, NeighbourKey, SubnetEntry,
 };
 
 use crate::Check;
@@ -19,6 +19,9 @@ pub trait Tables {
 
     /// The FDB entry of a MAC address in a network.
     fn fdb(&self, key: &FdbKey) -> Option<FdbEntry>;
+
+    /// Whether a pair may speak with each other where ICC is off, in this direction.
+    fn is_linked(&self, key: &LinkKey) -> bool;
 
     /// Who has an address in a network.
     fn neighbour(&self, key: &NeighbourKey) -> Option<NeighbourEntry>;

@@ -6,7 +6,7 @@ pub(crate) mod tc;
 pub(crate) mod xdp;
 
 use bridge_common::{
-    Address, EndpointEntry, FdbEntry, FdbKey, NeighbourEntry, NeighbourKey, SubnetEntry,
+    Address, EndpointEntry, FdbEntry, FdbKey, LinkKey, NeighbourEntry, NeighbourKey, SubnetEntry,
 };
 use bridge_ebpf::Tables;
 
@@ -37,6 +37,11 @@ impl Tables for Maps {
     #[inline(always)]
     fn fdb(&self, key: &FdbKey) -> Option<FdbEntry> {
         maps::fdb::find(key)
+    }
+
+    #[inline(always)]
+    fn is_linked(&self, key: &LinkKey) -> bool {
+        maps::links::has(key)
     }
 
     #[inline(always)]

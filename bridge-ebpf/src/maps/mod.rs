@@ -10,6 +10,7 @@ pub(crate) mod endpoints;
 pub(crate) mod events;
 pub(crate) mod fdb;
 pub(crate) mod hints;
+pub(crate) mod links;
 mod meta;
 pub(crate) mod neighbours;
 pub(crate) mod ports;

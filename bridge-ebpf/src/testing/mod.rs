@@ -5,6 +5,7 @@
 mod frames;
 #[rustfmt::skip] // A row is a line.
 mod rows;
+mod standard;
 mod world;
 
 pub use frames::{Sender, dhcp, ipv4, ipv6, mac, neighbour, raw, tagged};

@@ -54,6 +54,14 @@ const E: Sender = Sender {
     network: 3,
     slot: 8,
 };
+const LINKED: Sender = Sender {
+    network: 3,
+    slot: 13,
+};
+const NOT_YET: Sender = Sender {
+    network: 3,
+    slot: 14,
+};
 const F: Sender = Sender {
     network: 4,
     slot: 9,

@@ -1,11 +1,10 @@
-//! Tables in memory, and the networks that the rows are about.
+//! Tables in memory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bridge_common::{
-    Address, ENDPOINT_ICC_OFF, ENDPOINT_INTERNAL, ENDPOINT_REACHABLE, ENDPOINT_REDIRECT_OFF,
-    ENDPOINT_TRUSTED, EndpointEntry, FdbEntry, FdbKey, HINT_BUCKETS, NEIGHBOUR_GATEWAY,
-    NeighbourEntry, NeighbourKey, PortEntry, SubnetEntry, mapped, wire_mac,
+    Address, ENDPOINT_REACHABLE, EndpointEntry, FdbEntry, FdbKey, HINT_BUCKETS, LinkKey,
+    NEIGHBOUR_GATEWAY, NeighbourEntry, NeighbourKey, PortEntry, SubnetEntry, mapped, wire_mac,
 };
 
 use crate::{Tables, hint_bucket, with_hint};
@@ -21,6 +20,8 @@ pub struct World {
     pub ports: BTreeMap<u32, PortEntry>,
     /// Map `FDB`.
     pub fdb: HashMap<FdbKey, FdbEntry>,
+    /// Map `LINKS`.
+    pub links: BTreeSet<LinkKey>,
     /// Map `NEIGHBOURS`.
     pub neighbours: HashMap<NeighbourKey, NeighbourEntry>,
     /// Map `SUBNETS`: first address and length in bits of 128, smallest subnets first.
@@ -144,27 +145,6 @@ impl World {
         }
     }
 
-    /// The networks of the rows: 1 open, with 1, 2, 3 (a MAC address of the user's) and 4
-    /// (trusted); 2 open, with 5, and with 6, which has 2's MAC address; 3 without ICC, with 7 and
-    /// 8; 4 internal, with 9 and 10; 5 with its datapath off, with 11 and 12.
-    pub fn standard() -> Self {
-        let mut world = Self::default();
-        (1..=5).for_each(|network| world.add_network(network));
-        world.add_endpoint(1, 1, 0, None);
-        world.add_endpoint(1, 2, 0, None);
-        world.add_endpoint(1, 3, 0, Some(Self::CHOSEN));
-        world.add_endpoint(1, 4, ENDPOINT_TRUSTED, None);
-        world.add_endpoint(2, 5, 0, None);
-        world.add_endpoint(2, 6, 0, Some(Self::mac(2)));
-        world.add_endpoint(3, 7, ENDPOINT_ICC_OFF, None);
-        world.add_endpoint(3, 8, ENDPOINT_ICC_OFF, None);
-        world.add_endpoint(4, 9, ENDPOINT_INTERNAL, None);
-        world.add_endpoint(4, 10, ENDPOINT_INTERNAL, None);
-        world.add_endpoint(5, 11, ENDPOINT_REDIRECT_OFF, None);
-        world.add_endpoint(5, 12, ENDPOINT_REDIRECT_OFF, None);
-        world
-    }
-
     /// Hints that lead nowhere: none, and every bucket full of slots that are not right, the last of
     /// them nobody's.
     pub fn odd_hints() -> [BTreeMap<u32, u64>; 2] {
@@ -194,6 +174,10 @@ impl Tables for World {
 
     fn fdb(&self, key: &FdbKey) -> Option<FdbEntry> {
         self.fdb.get(key).copied()
+    }
+
+    fn is_linked(&self, key: &LinkKey) -> bool {
+        self.links.contains(key)
     }
 
     fn neighbour(&self, key: &NeighbourKey) -> Option<NeighbourEntry> {

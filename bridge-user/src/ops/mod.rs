@@ -17,6 +17,7 @@ mod file;
 mod frame;
 mod hint;
 mod inspect;
+mod links;
 mod lock;
 mod names;
 mod network;

@@ -27,6 +27,10 @@ impl Context {
     pub(super) fn refresh_names(&mut self, endpoint: &Endpoint) -> Result<(), Error> {
         let _lock = self.lock(Object::Names)?;
         let names = Names::read(&self.store)?;
+        let mut networks = names.networks.iter();
+        if let Some(network) = networks.find(|network| network.id == endpoint.network) {
+            self.ensure_linked(network, &names.endpoints)?;
+        }
         let there: BTreeSet<&Id> = names
             .on_network(&endpoint.network)
             .map(|endpoint| &endpoint.sandbox)

@@ -5,18 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::host::{Host, PINS, number, text};
-
-const CONFIG: &str = "/etc/bridge-user/config.toml";
-
-/// Writes the file where commands look for it.
-fn configure(host: &Host, config: &str) {
-    let written = host.inside(|| {
-        fs::create_dir_all("/etc/bridge-user")?;
-        fs::write(CONFIG, config)
-    });
-    written.expect("the host's /etc is its own");
-}
+use crate::host::{CONFIG, Host, PINS, number, text};
 
 /// A pinned map, as bpftool shows it.
 fn shown(host: &Host, map: &str) -> Value {
@@ -32,6 +21,7 @@ fn entries(host: &Host) -> BTreeMap<&'static str, u64> {
         "FDB",
         "BUCKETS",
         "STATS",
+        "LINKS",
         "NEIGHBOURS",
         "SUBNETS",
         "EVENTS",
@@ -64,6 +54,7 @@ fn formula(host: &Host, endpoints: u64, subnets: u64, events_bytes: u64) -> u64 
     let n = endpoints + 1;
     n * (376 + 176 * cpus)
         + 32 * n.next_power_of_two()
+        + 16 * (2 * n).next_power_of_two()
         + 80 * subnets
         + 16 * (2 * n + subnets).next_power_of_two()
         + 8 * 16_384
@@ -83,7 +74,7 @@ fn maps_are_made_as_configured_and_take_what_the_docs_say() {
         ("[maps]\nendpoints = 65535\n", 65_535, 8_192, 262_144),
     ] {
         let host = Host::new();
-        configure(&host, config);
+        host.configure(config);
         host.create("--ipv6 n");
         let (a, b) = (host.join("n", "a"), host.join("n", "b"));
         let slots = endpoints + 1;
@@ -93,6 +84,7 @@ fn maps_are_made_as_configured_and_take_what_the_docs_say() {
             ("FDB", slots),
             ("BUCKETS", slots),
             ("STATS", slots),
+            ("LINKS", 2 * slots),
             ("NEIGHBOURS", 2 * slots + subnets),
             ("SUBNETS", subnets),
             ("EVENTS", events_bytes),
@@ -111,7 +103,7 @@ fn maps_are_made_as_configured_and_take_what_the_docs_say() {
 #[test]
 fn a_full_map_is_named_with_its_size_and_its_key() {
     let host = Host::new();
-    configure(&host, "[maps]\nendpoints = 2\nsubnets = 3\n");
+    host.configure("[maps]\nendpoints = 2\nsubnets = 3\n");
     host.create("--ipv6 n");
     let (a, b) = (host.join("n", "a"), host.join("n", "b"));
     host.netns("c");
@@ -142,7 +134,7 @@ fn maps_keep_their_sizes_until_they_are_made_anew() {
     host.create("n");
     let ends = ["a", "b", "c"].map(|name| host.join("n", name));
     let before = entries(&host);
-    configure(&host, "[maps]\nendpoints = 2\n");
+    host.configure("[maps]\nendpoints = 2\n");
     host.bridge_user("reconcile").ok();
     assert_eq!(entries(&host), before);
     let sizes = |host: &Host| {
@@ -176,7 +168,7 @@ fn maps_keep_their_sizes_until_they_are_made_anew() {
 #[test]
 fn a_configuration_that_cannot_be_used_is_refused() {
     let host = Host::new();
-    configure(&host, "[maps]\nendpoints = many\n");
+    host.configure("[maps]\nendpoints = many\n");
     let parts = [CONFIG, "line 2", "endpoints = many", "hint: "];
     for words in [
         "net create n",
@@ -191,7 +183,7 @@ fn a_configuration_that_cannot_be_used_is_refused() {
     assert_eq!(doctor.code, Some(1));
     assert!(doctor.stdout.contains("line 2"), "{doctor}");
     // Another file, by option or variable.
-    configure(&host, "[maps]\nport = 1\n");
+    host.configure("[maps]\nport = 1\n");
     host.bridge_user("net ls")
         .fails_with(1, &["unknown field `port`"]);
     host.inside(|| fs::write("/run/config.toml", "[maps]\nendpoints = 7\n"))
@@ -207,8 +199,7 @@ fn a_configuration_that_cannot_be_used_is_refused() {
 #[test]
 fn networks_get_what_is_configured_for_them() {
     let host = Host::new();
-    configure(
-        &host,
+    host.configure(
         "[networks]\n\
          default_address_pools = [{ base = \"172.30.0.0/27\", size = 28 }]\n\
          default_network_options = { \"bridge-user.dns\" = \"true\" }\n",
@@ -225,8 +216,7 @@ fn networks_get_what_is_configured_for_them() {
     let gateway = host.gateway_of("bridge");
     let dug = host.dig("b", &format!("@{gateway} a.bridge"));
     assert_eq!(dug.answers, [a.ipv4], "{}", dug.text);
-    configure(
-        &host,
+    host.configure(
         "[networks]\ndefault_address_pools = [{ base = \"172.30.0.1/27\", size = 28 }]\n",
     );
     host.bridge_user("net ls")

@@ -79,7 +79,7 @@ impl Generator {
 
     /// Random bytes after a MAC address of somebody's and a type of some use.
     fn noise(&mut self) -> Vec<u8> {
-        let slot = u16::from(self.random.byte() % 14);
+        let slot = u16::from(self.random.byte() % 15);
         let mut frame = Self::address_of(slot).to_vec();
         frame.extend(mac(self.random.byte()));
         frame.extend(self.random.of(&TYPES).to_be_bytes());
@@ -113,7 +113,7 @@ impl Generator {
                 frame.extend(tail);
             }
             7 if frame.len() >= 6 => {
-                let slot = u16::from(self.random.byte() % 14);
+                let slot = u16::from(self.random.byte() % 15);
                 let address = Self::address_of(slot);
                 frame[..6].copy_from_slice(&address);
             }

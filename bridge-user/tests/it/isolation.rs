@@ -81,12 +81,12 @@ fn attempt(host: &Host, from: &Endpoint, to: &Endpoint, target: &str, way: &Way)
 }
 
 /// Both sides try every way to the other, in both families, and nothing arrives.
-fn assert_apart(host: &Host, one: (&str, &Endpoint), other: (&str, &Endpoint)) {
+pub(crate) fn assert_apart(host: &Host, one: (&str, &Endpoint), other: (&str, &Endpoint)) {
     assert_apart_after(host, one, other, || {});
 }
 
 /// The same, after a change that no command of ours sees: it would mend it.
-fn assert_apart_after(
+pub(crate) fn assert_apart_after(
     host: &Host,
     one: (&str, &Endpoint),
     other: (&str, &Endpoint),

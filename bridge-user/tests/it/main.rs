@@ -13,6 +13,7 @@ mod dns;
 mod forwarding;
 mod fuzz;
 mod hosts_files;
+mod icc_links;
 mod inspect;
 mod ipam;
 mod isolation;

@@ -11,7 +11,7 @@ use aya::maps::{Array, HashMap, LpmTrie, Map, MapData};
 use aya::programs::{ProgramError, SchedClassifier, TestRun as _};
 use bridge_common::{
     DecisionRecord, DropReason, EXPLAIN_MARK, EndpointEntry, FdbEntry, FdbKey, HINT_BUCKETS, Hints,
-    NO_SLOT, NeighbourEntry, NeighbourKey, PortEntry, SubnetEntry, SubnetKey, verdict,
+    LinkKey, NO_SLOT, NeighbourEntry, NeighbourKey, PortEntry, SubnetEntry, SubnetKey, verdict,
 };
 use bridge_ebpf::testing::{Row, World, rows};
 use bridge_ebpf::{Answer, Check, NA_LENGTH, Verdict, arp_reply, neighbour_advertisement};
@@ -119,6 +119,10 @@ fn load(world: &World) {
     let mut fdb: HashMap<MapData, FdbKey, FdbEntry> = map("FDB");
     for (key, entry) in &world.fdb {
         fdb.insert(key, entry, 0).expect("there is room");
+    }
+    let mut links: HashMap<MapData, LinkKey, u32> = map("LINKS");
+    for key in &world.links {
+        links.insert(key, 1, 0).expect("there is room");
     }
     let mut neighbours: HashMap<MapData, NeighbourKey, NeighbourEntry> = map("NEIGHBOURS");
     for (key, entry) in &world.neighbours {

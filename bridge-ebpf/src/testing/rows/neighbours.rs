@@ -26,6 +26,10 @@ pub(super) fn discovery(add: Add<'_>) {
     add("an announcement", 1, A.arp(true, A.ip4(), A.ip4(), ALL), Verdict::Next, Check::Bridge);
     add("unicast ARP", 1, A.arp(true, A.ip4(), B.ip4(), B.mac()), to(2), Check::Fdb);
     add("ARP, no ICC", 7, D.arp(true, D.ip4(), E.ip4(), ALL), drop(Reason::Icc), neighbour_check);
+    add("ARP for the linked one, no ICC", 7, D.arp(true, D.ip4(), LINKED.ip4(), ALL), arp(13), neighbour_check);
+    add("ARP by the linked one, no ICC", 13, LINKED.arp(true, LINKED.ip4(), D.ip4(), ALL), arp(7), neighbour_check);
+    add("ARP for another than the linked one, no ICC", 13, LINKED.arp(true, LINKED.ip4(), E.ip4(), ALL), drop(Reason::Icc), neighbour_check);
+    add("solicitation of the linked one, no ICC", 7, ask6(D, D.ip6(), LINKED.ip6(), Some(D.mac())), nd(13), neighbour_check);
     add("ARP for the gateway, no ICC", 7, D.arp(true, D.ip4(), World::ip4(3, 1), ALL), Verdict::Answer(Answer::Arp { mac: gateway(3) }), neighbour_check);
     add("tagged ARP is not answered", 1, tagged(&A.arp(true, A.ip4(), B.ip4(), ALL), 0x8100), Verdict::Next, Check::Bridge);
     add("solicitation of a neighbour", 1, ask6(A, A.ip6(), B.ip6(), Some(A.mac())), nd(2), neighbour_check);

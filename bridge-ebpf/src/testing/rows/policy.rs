@@ -19,6 +19,15 @@ pub(super) fn policy(add: Add<'_>) {
     add("no ICC, by the gateway", 7, ipv4(gateway(3), D.mac(), D.ip4(), E.ip4()), drop(Reason::Icc), routing);
     add("no ICC, to the gateway", 7, ipv4(gateway(3), D.mac(), D.ip4(), World::ip4(3, 1)), Verdict::Next, Check::Bridge);
     add("no ICC, to the outside", 7, ipv4(gateway(3), D.mac(), D.ip4(), OUTSIDE), Verdict::Next, Check::Bridge);
+    add("no ICC, to the linked one", 7, udp(D, LINKED), to(13), Check::Fdb);
+    add("no ICC, to the linked one, IPv6", 7, udp6(D, LINKED), to(13), Check::Fdb);
+    add("no ICC, back from the linked one", 13, udp(LINKED, D), to(7), Check::Fdb);
+    add("no ICC, ARP of the linked one by its MAC", 7, D.arp(true, D.ip4(), LINKED.ip4(), LINKED.mac()), to(13), Check::Fdb);
+    add("no ICC, linked with another", 13, udp(LINKED, E), drop(Reason::Icc), Check::Icc);
+    add("no ICC, another than the one that is linked", 8, udp(E, LINKED), drop(Reason::Icc), Check::Icc);
+    add("no ICC, linked, in a tag", 7, tagged(&udp(D, LINKED), 0x8100), drop(Reason::Icc), Check::Fdb);
+    add("no ICC, linked, by the gateway", 7, ipv4(gateway(3), D.mac(), D.ip4(), LINKED.ip4()), drop(Reason::Icc), routing);
+    add("no ICC, linked, not there yet", 7, udp(D, NOT_YET), drop(Reason::Icc), Check::Icc);
     add("internal, to the gateway", 9, ipv4(gateway(4), F.mac(), F.ip4(), World::ip4(4, 1)), Verdict::Next, Check::Bridge);
     add("internal, to the outside", 9, ipv4(gateway(4), F.mac(), F.ip4(), OUTSIDE), drop(Reason::Internal), routing);
     add("internal, to the outside, IPv6", 9, ipv6(gateway(4), F.mac(), (F.ip6(), OUTSIDE6), 6, &[0; 20]), drop(Reason::Internal), routing);

@@ -8,7 +8,7 @@ use aya::maps::MapError;
 use aya::maps::lpm_trie::Key;
 use bridge_common::{
     Address, ENDPOINT_ICC_OFF, ENDPOINT_INTERNAL, ENDPOINT_REACHABLE, ENDPOINT_REDIRECT_OFF,
-    ENDPOINT_TRUSTED, EndpointEntry, FdbEntry, FdbKey, NEIGHBOUR_GATEWAY, NeighbourEntry,
+    ENDPOINT_TRUSTED, EndpointEntry, FdbEntry, FdbKey, LinkKey, NEIGHBOUR_GATEWAY, NeighbourEntry,
     NeighbourKey, SubnetEntry, SubnetKey, wire_mac,
 };
 use bridge_ebpf::{Check, Decision, Tables, decide};
@@ -134,6 +134,18 @@ impl Tables for Recorder<'_> {
         self.find("FDB", key, read, |entry| {
             format!("ifindex {}", entry.ifindex)
         })
+    }
+
+    fn is_linked(&self, key: &LinkKey) -> bool {
+        let read = self.data_plane.links.get(key, 0);
+        let (from, to) = (unit_bytes(key.from), unit_bytes(key.to));
+        let key = format!(
+            "network {}, {} to {}",
+            key.network,
+            mac_text(from),
+            mac_text(to)
+        );
+        self.find("LINKS", key, read, |_| "linked".into()).is_some()
     }
 
     fn neighbour(&self, key: &NeighbourKey) -> Option<NeighbourEntry> {

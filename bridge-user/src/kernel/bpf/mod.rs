@@ -9,6 +9,7 @@ mod events;
 mod explain;
 mod hints;
 mod hook;
+mod links;
 mod log;
 mod lookups;
 mod network;
@@ -22,8 +23,8 @@ use aya::maps::lpm_trie::LpmTrie;
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray};
 use aya::programs::{SchedClassifier, Xdp};
 use bridge_common::{
-    EndpointEntry, FdbEntry, FdbKey, Hints, NeighbourEntry, NeighbourKey, PortEntry, PortStats,
-    SubnetEntry, SubnetKey,
+    EndpointEntry, FdbEntry, FdbKey, Hints, LinkKey, NeighbourEntry, NeighbourKey, PortEntry,
+    PortStats, SubnetEntry, SubnetKey,
 };
 
 pub use bridge_ebpf::Check;
@@ -32,6 +33,7 @@ pub use error::BpfError;
 pub use events::{Events, TracedFrame};
 pub use explain::{Explained, Road, Trial};
 pub use hook::Hook;
+pub use links::LinkedPair;
 pub use lookups::Lookup;
 pub use network::{NetworkFacts, SubnetFacts};
 pub use pinned::Pinned;
@@ -50,6 +52,7 @@ pub struct DataPlane {
     endpoints: Array<MapData, EndpointEntry>,
     hints: Array<MapData, Hints>,
     fdb: HashMap<MapData, FdbKey, FdbEntry>,
+    links: HashMap<MapData, LinkKey, u32>,
     neighbours: HashMap<MapData, NeighbourKey, NeighbourEntry>,
     subnets: LpmTrie<MapData, SubnetKey, SubnetEntry>,
     stats: PerCpuArray<MapData, PortStats>,
@@ -81,6 +84,7 @@ impl DataPlane {
             endpoints: pins::map("ENDPOINTS")?,
             hints: pins::map("HINTS")?,
             fdb: pins::map("FDB")?,
+            links: pins::map("LINKS")?,
             neighbours: pins::map("NEIGHBOURS")?,
             subnets: pins::map("SUBNETS")?,
             stats: pins::map("STATS")?,

@@ -36,11 +36,12 @@ const XDP_PROGRAM: &str = "port_ingress_xdp";
 /// End of the name of a link's pin, for the XDP program.
 const XDP_LINK: &str = "-xdp";
 /// `META` is not among them: it is pinned when they all are.
-const MAPS: [&str; 12] = [
+const MAPS: [&str; 13] = [
     "PORTS",
     "ENDPOINTS",
     "HINTS",
     "FDB",
+    "LINKS",
     "NEIGHBOURS",
     "SUBNETS",
     "BUCKETS",

@@ -19,7 +19,7 @@ pub struct OtherSize {
 }
 
 /// The maps whose sizes can be set, the key that sets each, and their entries.
-pub(super) fn entries(sizes: &MapSizes) -> [(&'static str, &'static str, u32); 8] {
+pub(super) fn entries(sizes: &MapSizes) -> [(&'static str, &'static str, u32); 9] {
     const ENDPOINTS: &str = "endpoints";
     // Slot 0 is nobody's.
     let slots = sizes.endpoints.get() + 1;
@@ -30,6 +30,8 @@ pub(super) fn entries(sizes: &MapSizes) -> [(&'static str, &'static str, u32); 8
         ("FDB", ENDPOINTS, slots),
         ("BUCKETS", ENDPOINTS, slots),
         ("STATS", ENDPOINTS, slots),
+        // A link an endpoint, in both directions.
+        ("LINKS", ENDPOINTS, 2 * slots),
         // Two addresses an endpoint, and a gateway a subnet: it is never full before the others.
         ("NEIGHBOURS", ENDPOINTS, 2 * slots + subnets),
         ("SUBNETS", "subnets", subnets),

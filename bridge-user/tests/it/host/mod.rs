@@ -11,7 +11,7 @@ mod snapshot;
 mod traffic;
 mod wire;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::panic::resume_unwind;
 use std::path::Path;
@@ -32,6 +32,9 @@ const BINARY: &str = "/run/bin/bridge-user";
 
 /// State directory on every host.
 const STATE: &str = "/run/state";
+
+/// The configuration where every command looks for it.
+pub(crate) const CONFIG: &str = "/etc/bridge-user/config.toml";
 
 /// Pins of ours in a host's bpffs.
 pub(crate) const PINS: &str = "/sys/fs/bpf/bridge-user";
@@ -147,7 +150,7 @@ impl Host {
             for protocol in ["iptables", "ip6tables", "arptables"] {
                 let path = format!("/proc/sys/net/bridge/bridge-nf-call-{protocol}");
                 if on || Path::new(&path).exists() {
-                    std::fs::write(&path, value)
+                    fs::write(&path, value)
                         .unwrap_or_else(|e| panic!("{path} (module br_netfilter): {e}"));
                 }
             }
@@ -181,6 +184,16 @@ impl Host {
         let mut daemon = self.bridge_user("daemon --foreground").spawn();
         daemon.wait_for_error_line("ready");
         daemon
+    }
+
+    /// Writes the configuration where commands look for it.
+    #[track_caller]
+    pub(crate) fn configure(&self, config: &str) {
+        let written = self.inside(|| {
+            fs::create_dir_all("/etc/bridge-user")?;
+            fs::write(CONFIG, config)
+        });
+        written.expect("the host's /etc is its own");
     }
 
     /// Changes rows of the state, as an earlier boot would have left them.

@@ -1,0 +1,63 @@
+//! The networks that the rows are about.
+
+use bridge_common::{
+    ENDPOINT_ICC_OFF, ENDPOINT_INTERNAL, ENDPOINT_REACHABLE, ENDPOINT_REDIRECT_OFF,
+    ENDPOINT_TRUSTED, LinkKey, wire_mac,
+};
+
+use super::World;
+
+impl World {
+    /// Takes an endpoint's being reachable away.
+    fn make_unreachable(&mut self, slot: u16) {
+        if let Some(entry) = self.endpoints.get_mut(&slot) {
+            entry.flags &= !ENDPOINT_REACHABLE;
+        }
+        let ifindex = Self::ifindex(slot);
+        self.fdb.retain(|_, entry| entry.ifindex != ifindex);
+        self.neighbours
+            .retain(|_, entry| entry.mac != Self::mac(slot));
+    }
+
+    /// Links two endpoints of a network, both ways.
+    pub fn link(&mut self, network: u16, slots: [u16; 2]) {
+        let [one, other] = slots.map(|slot| wire_mac(Self::mac(slot)));
+        let direction = |from, to| LinkKey {
+            from,
+            to,
+            network,
+            reserved: 0,
+        };
+        let both = [direction(one, other), direction(other, one)];
+        self.links.extend(both);
+    }
+
+    /// The networks of the rows: 1 open, with 1, 2, 3 (a MAC address of the user's) and 4
+    /// (trusted); 2 open, with 5, and with 6, which has 2's MAC address; 3 without ICC, with 7 and
+    /// 8, and with 13 and 14, of which 14 is not reachable yet: 7 is linked with both; 4 internal, with
+    /// 9 and 10; 5 with its datapath off, with 11 and 12.
+    pub fn standard() -> Self {
+        let mut world = Self::default();
+        (1..=5).for_each(|network| world.add_network(network));
+        world.add_endpoint(1, 1, 0, None);
+        world.add_endpoint(1, 2, 0, None);
+        world.add_endpoint(1, 3, 0, Some(Self::CHOSEN));
+        world.add_endpoint(1, 4, ENDPOINT_TRUSTED, None);
+        world.add_endpoint(2, 5, 0, None);
+        world.add_endpoint(2, 6, 0, Some(Self::mac(2)));
+        world.add_endpoint(3, 7, ENDPOINT_ICC_OFF, None);
+        world.add_endpoint(3, 8, ENDPOINT_ICC_OFF, None);
+        world.add_endpoint(4, 9, ENDPOINT_INTERNAL, None);
+        world.add_endpoint(4, 10, ENDPOINT_INTERNAL, None);
+        world.add_endpoint(5, 11, ENDPOINT_REDIRECT_OFF, None);
+        world.add_endpoint(5, 12, ENDPOINT_REDIRECT_OFF, None);
+        world.add_endpoint(3, 13, ENDPOINT_ICC_OFF, None);
+        world.add_endpoint(3, 14, ENDPOINT_ICC_OFF, None);
+        world.make_unreachable(14);
+        world.link(3, [7, 13]);
+        world.link(3, [7, 14]);
+        // Of another network that has the same addresses, it says nothing.
+        world.link(2, [7, 8]);
+        world
+    }
+}
