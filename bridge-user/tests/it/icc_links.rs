@@ -95,9 +95,10 @@ fn without_the_program_a_pair_is_apart_until_the_next_command() {
     let host = host(false);
     let [db, web, _] = linked(&host);
     host.assert_pings("web", "store");
+    host.detach_all();
     host.call("umount /sys/fs/bpf").ok();
     wait_until("the program is gone", || {
-        host.tcx_programs(&web.host_leg).is_empty()
+        host.programs(&web.host_leg).is_empty()
     });
     assert!(!host.ping_quickly("web", &db.ipv4) && !host.ping_quickly("db", &web.ipv4));
     host.bridge_user("net ls").ok();
