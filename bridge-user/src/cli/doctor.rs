@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::CliError;
 use super::output::{Format, print_rows};
-use crate::ops::{self, Finding, Paths, Status};
+use crate::ops::{self, Finding, Paths, SeenDaemon, Status};
 use crate::service;
 
 const COLUMNS: [(&str, &str); 3] = [
@@ -50,7 +50,11 @@ pub(super) fn run(
     out: &mut impl Write,
 ) -> Result<(), CliError> {
     let format = Format::parse(arguments.format.as_deref())?;
-    let findings = ops::doctor(paths, service::running().as_deref());
+    let daemon = service::running().map(|pid| SeenDaemon {
+        pid,
+        status: service::status(),
+    });
+    let findings = ops::doctor(paths, daemon.as_ref());
     let rows: Vec<FindingRow> = findings.iter().map(Into::into).collect();
     print_rows(out, &format, &COLUMNS, &rows)?;
     if matches!(format, Format::Table) {

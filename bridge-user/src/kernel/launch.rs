@@ -139,7 +139,7 @@ pub fn be_called(name: &std::ffi::CStr) {
 
 /// The socket that was left open for this process at this number.
 pub fn inherited(socket: i32) -> io::Result<UnixStream> {
-    sys::inherited_socket(socket)
+    sys::inherited(socket).map(UnixStream::from)
 }
 
 /// The same for a process that outlives the one that started it: nothing else of that stays open, which

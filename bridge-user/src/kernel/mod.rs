@@ -1,6 +1,7 @@
 //! The kernel's side of every object: one folder for all that talks to it. What depends on this
 //! kernel is learnt and used here only; the layers above plan the same on every machine.
 
+pub mod activation;
 pub mod bpf;
 pub mod datagrams;
 pub mod features;

@@ -3,7 +3,6 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixStream;
 
 /// Cookie of the network namespace that a socket belongs to: `SO_NETNS_COOKIE`, Linux 5.14
 /// (include/uapi/asm-generic/socket.h). Never used twice in one boot.
@@ -142,14 +141,14 @@ pub(super) fn close_all_but(kept: RawFd) -> io::Result<()> {
     Ok(())
 }
 
-/// The socket that the process that started us left open at this number, for us alone.
-pub(super) fn inherited_socket(number: RawFd) -> io::Result<UnixStream> {
+/// What the process that started us left open at this number, for us alone.
+pub(super) fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: the call touches no memory of ours, whatever the number is.
     if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the descriptor is open, as the call above found, and its number came by the command
-    // line of a command that takes it once, at its start: nobody else in this process owns it.
-    let fd = unsafe { OwnedFd::from_raw_fd(number) };
-    Ok(fd.into())
+    // SAFETY: the descriptor is open, as the call above found, and its number came by the command line
+    // or the environment of a command that takes it once, at its start: nobody else in this process
+    // owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }

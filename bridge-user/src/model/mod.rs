@@ -1,6 +1,7 @@
 //! Domain types: what a network, a sandbox and an endpoint are. No I/O: only bad input can fail
 //! here, and a value that exists is valid (parse, don't validate).
 
+mod daemon_status;
 mod endpoint;
 mod endpoint_link;
 mod hosts;
@@ -16,6 +17,7 @@ mod run;
 mod sandbox;
 mod sizes;
 
+pub use daemon_status::{DAEMON_SOCKET, DaemonListener, DaemonStatus, QuestionCounts};
 pub use endpoint::{Endpoint, State};
 pub use endpoint_link::EndpointLink;
 pub use hosts::HostsFile;

@@ -6,6 +6,7 @@ mod dns;
 
 use std::env;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,6 +16,7 @@ use super::error::chain;
 use super::hint::USE_BPF_KERNEL;
 use super::{Paths, config};
 use crate::kernel::{bpf, probe, sysctl};
+use crate::model::DaemonStatus;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,8 +78,17 @@ impl Finding {
     }
 }
 
-/// Looks at everything; `daemon` is the process id of this host's, if it runs.
-pub fn doctor(paths: &Paths, daemon: Option<&str>) -> Vec<Finding> {
+/// This host's daemon, which runs.
+#[derive(Debug)]
+pub struct SeenDaemon {
+    /// Its process id.
+    pub pid: String,
+    /// What it says of itself.
+    pub status: io::Result<DaemonStatus>,
+}
+
+/// Looks at everything; `daemon` is this host's, if it runs.
+pub fn doctor(paths: &Paths, daemon: Option<&SeenDaemon>) -> Vec<Finding> {
     let mut findings = vec![privileges(), kernel(), bpffs(), pins()];
     findings.extend(config::findings(paths));
     findings.push(jit());

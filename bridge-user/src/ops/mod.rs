@@ -39,7 +39,7 @@ pub use attach::ConnectSpec;
 pub use config::{Config, ConfigError, DnsConfig, NetworkDefaults};
 pub use create::CreateSpec;
 pub use demo::demo;
-pub use doctor::{Finding, Status, doctor};
+pub use doctor::{Finding, SeenDaemon, Status, doctor};
 pub use error::{Error, chain};
 pub use explain::{ExplainSpec, Explanation, Outcome};
 pub use frame::Payload;

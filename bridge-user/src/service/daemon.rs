@@ -9,6 +9,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
+use super::control::{self, Control};
 use super::dns::Dns;
 use super::instance::Instance;
 use super::watch::{Wakes, pass_on_events, sweep_when_wanted};
@@ -17,6 +18,9 @@ use crate::model::Upstream;
 
 /// How often we look whether we listen where we should, events or not.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// After an error that another try meets again at once, such as a lack of memory.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What the daemon is told, and what it calls.
 pub struct Settings {
@@ -44,6 +48,7 @@ async fn serve(settings: &Settings) -> Result<(), ServiceError> {
     let on = |kind| signal(kind).map_err(ServiceError::Start);
     let (mut term, mut int) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
     let mut hup: Signal = on(SignalKind::hangup())?;
+    let control = Control::open()?;
     let wakes = Arc::new(Wakes::default());
     pass_on_events(&settings.state_directory, Arc::clone(&wakes))?;
     let mut dns = Dns::new(&settings.state_directory);
@@ -58,6 +63,13 @@ async fn serve(settings: &Settings) -> Result<(), ServiceError> {
     loop {
         tokio::select! {
             () = &mut working => {}
+            asked = control.asked() => match asked {
+                Ok(stream) => drop(tokio::spawn(control::tell(stream, dns.status()))),
+                Err(error) => {
+                    tracing::debug!("failed to accept a connection: {error}");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            },
             // What an event did not tell, a second does: an address that others had, say.
             _ = timeout(LOOK, wakes.refresh.notified()) => dns.listen(),
             _ = term.recv() => break,

@@ -3,7 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::kernel::activation::ActivationError;
 use crate::kernel::netlink::NetlinkError;
+use crate::model::DAEMON_SOCKET;
 
 /// What keeps the daemon from running.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +26,12 @@ pub enum ServiceError {
     /// No runtime, timer or signals.
     #[error("failed to start the daemon")]
     Start(#[source] io::Error),
+    /// What the service manager hands over.
+    #[error(transparent)]
+    Activation(#[from] ActivationError),
+    /// A service manager has the daemon's socket, and did not start this one.
+    #[error("another process listens at {DAEMON_SOCKET}")]
+    SocketTaken,
     /// The kernel does not tell of links.
     #[error(transparent)]
     Netlink(#[from] NetlinkError),
@@ -34,6 +42,13 @@ impl ServiceError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Running(pid) => Some(format!("kill {pid} ends it, kill -HUP {pid} reloads it")),
+            Self::Activation(_) => Some(format!(
+                "one ListenStream={DAEMON_SOCKET} is what bridge-user.socket has"
+            )),
+            Self::SocketTaken => Some(
+                "systemd has it: systemctl start bridge-user, or systemctl stop bridge-user.socket"
+                    .into(),
+            ),
             _ => None,
         }
     }

@@ -3,6 +3,7 @@
 //! It holds nothing that a packet needs. What it knows, it reads from the state; what it changes,
 //! it changes by the operations that commands use, which its caller hands to it.
 
+mod control;
 mod daemon;
 mod dns;
 mod error;
@@ -10,6 +11,7 @@ mod instance;
 mod notify;
 mod watch;
 
+pub use control::status;
 pub use daemon::{Settings, run};
 pub use error::ServiceError;
 pub use instance::running;

@@ -1,11 +1,17 @@
 //! The daemon: one a host, ends when it is told to, and removes what died.
 
-use std::os::unix::net::UnixDatagram;
+use std::fs::File;
+use std::io::Read as _;
+use std::net::UdpSocket;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use serde_json::{Value, json};
 
-use crate::host::{Host, text, wait_until};
+use crate::host::{Host, array, text, wait_until};
 
 /// Where the daemon of a host says that it is the one.
 const LOCK: &str = "/run/bridge-user/daemon.lock";
@@ -155,4 +161,133 @@ fn a_namespace_that_comes_back_after_a_reboot_is_connected_again() {
     host.netns("a");
     wait_until("the endpoint is reachable", || host.host_pings(&a.ipv4));
     assert_eq!(text(&host.inspect("n")["Name"]), "n");
+}
+
+/// The daemon's socket, and that of a service manager in its place.
+const SOCKET: &str = "/run/bridge-user/daemon.sock";
+
+/// What the daemon of a host says to who connects.
+#[track_caller]
+fn status(host: &Host) -> Value {
+    let told = host.inside(|| {
+        let mut text = String::new();
+        let mut stream = UnixStream::connect(SOCKET)?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.read_to_string(&mut text)?;
+        Ok::<_, std::io::Error>(text)
+    });
+    let text = told.unwrap_or_else(|e| panic!("{SOCKET}: {e}"));
+    assert_eq!(text.lines().count(), 1, "{text}");
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+fn has_socket(host: &Host) -> bool {
+    host.call(&format!("test -S {SOCKET}")).run().code == Some(0)
+}
+
+#[test]
+fn it_says_how_it_is() {
+    let host = Host::new();
+    host.set_nameservers(&["192.0.2.1", "192.0.2.2"]);
+    let daemon = host.daemon();
+    let id = host.create("--ipv6 --subnet 10.91.0.0/24 --subnet fd00:91::/64 n");
+    host.join("n", "a");
+    wait_until("it listens", || {
+        array(&status(&host)["Listeners"]).len() == 2
+    });
+    assert_eq!(host.dig("a", "@10.91.0.1 -q a").status, "NOERROR");
+    assert_eq!(
+        host.dig("a", "@10.91.0.1 +opcode=status -q a").status,
+        "NOTIMP"
+    );
+    let said = status(&host);
+    assert_eq!(said["Pid"].to_string(), host.read(LOCK).trim());
+    let listener = |address: &str| json!({"Address": address, "Network": id, "Error": null});
+    assert_eq!(
+        said["Listeners"],
+        json!([listener("10.91.0.1"), listener("fd00:91::1")])
+    );
+    assert_eq!(said["Upstreams"], json!(["192.0.2.1:53", "192.0.2.2:53"]));
+    let counts = json!({"Answered": 1, "Forwarded": 0, "Malformed": 1, "Limited": 0});
+    assert_eq!(said["Questions"], counts);
+    assert_eq!(
+        host.call(&format!("stat -c %a:%U:%G {SOCKET}")).ok(),
+        "660:root:root\n"
+    );
+    let doctor = host.bridge_user("doctor").run().stdout;
+    assert!(doctor.contains("at 2 addresses; questions: "), "{doctor}");
+    // One who says nothing and reads nothing is in nobody's way.
+    let _idle = host
+        .inside(|| UnixStream::connect(SOCKET))
+        .expect("it listens");
+    status(&host);
+    assert_eq!(daemon.stop(), "");
+    assert!(!has_socket(&host));
+}
+
+#[test]
+fn what_keeps_it_from_an_address_is_told() {
+    let host = Host::new();
+    host.create("--subnet 10.91.0.0/24 n");
+    host.join("n", "a");
+    let _other = host
+        .inside(|| UdpSocket::bind("10.91.0.1:53"))
+        .expect("nobody has it");
+    let _daemon = host.daemon();
+    let error = text(&status(&host)["Listeners"][0]["Error"]);
+    assert!(error.contains("in use"), "{error}");
+    let doctor = host.bridge_user("doctor").run();
+    assert_eq!(doctor.code, Some(1), "{doctor}");
+    let parts = ["cannot listen at 10.91.0.1 port 53", "network n: ", &error];
+    for part in parts {
+        assert!(doctor.stdout.contains(part), "{part}: {doctor}");
+    }
+}
+
+#[test]
+fn a_killed_daemons_socket_is_in_nobodys_way() {
+    let host = Host::new();
+    host.daemon().end(Signal::SIGKILL);
+    assert!(has_socket(&host));
+    let _daemon = host.daemon();
+    assert_eq!(status(&host)["Pid"].to_string(), host.read(LOCK).trim());
+}
+
+#[test]
+fn it_takes_the_socket_that_a_service_manager_opened() {
+    let host = Host::new();
+    let manager = host.inside(|| {
+        std::fs::create_dir_all("/run/bridge-user")?;
+        UnixListener::bind(SOCKET)
+    });
+    let manager = manager.expect("nobody has it");
+    let start = |variables: &str, stdin: Stdio| {
+        let script = format!(
+            "{variables} exec /run/bin/bridge-user --state-dir /run/state daemon --foreground 3<&0"
+        );
+        host.call("sh -c").arg(&script).spawn_over(stdin)
+    };
+    let socket = || Stdio::from(OwnedFd::from(manager.try_clone().expect("it is open")));
+    // Who asks first waits in the socket, as where that starts the service.
+    let asked = host
+        .inside(|| UnixStream::connect(SOCKET))
+        .expect("it listens");
+    let mut daemon = start("LISTEN_PID=$$ LISTEN_FDS=1", socket());
+    daemon.wait_for_error_line("ready");
+    let mut line = String::new();
+    (&asked).read_to_string(&mut line).expect("it answers");
+    assert!(line.starts_with("{\"Pid\":"), "{line}");
+    status(&host);
+    assert_eq!(daemon.stop(), "");
+    assert!(has_socket(&host), "it is the manager's");
+    // What is meant for another process is no offer; but the socket is the manager's all the same.
+    for variables in ["", "LISTEN_PID=1 LISTEN_FDS=1"] {
+        let refused = start(variables, socket()).ended();
+        refused.assert_failure(1, &["another process listens at", SOCKET, "hint: systemd"]);
+    }
+    let refused = start("LISTEN_PID=$$ LISTEN_FDS=2", socket()).ended();
+    refused.assert_failure(1, &["\"2\" sockets", "LISTEN_FDS", "hint: "]);
+    let file = Stdio::from(File::open("/dev/null").expect("it is there"));
+    let refused = start("LISTEN_PID=$$ LISTEN_FDS=1", file).ended();
+    refused.assert_failure(1, &["descriptor 3", "no Unix stream socket", "hint: "]);
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use hickory_proto::op::{Message, Query};
 use hickory_proto::rr::{Name, RecordType};
 
-use super::{Finding, Paths, Status, chain};
+use super::{Finding, Paths, SeenDaemon, Status, chain};
 use crate::kernel::netns::NetNs;
-use crate::model::{Endpoint, Network, Sandbox, State};
+use crate::model::{DAEMON_SOCKET, DaemonStatus, Endpoint, Network, Sandbox, State};
 use crate::store::{Reader, StoreError};
 
 const CHECK: &str = "DNS";
@@ -37,7 +37,7 @@ struct Place<'a> {
 }
 
 /// What of `daemon` there is, and whether it is reached.
-pub(super) fn findings(paths: &Paths, daemon: Option<&str>) -> Vec<Finding> {
+pub(super) fn findings(paths: &Paths, daemon: Option<&SeenDaemon>) -> Vec<Finding> {
     let (networks, endpoints, sandboxes) = match read(paths) {
         Ok(rows) => rows,
         Err(error) => {
@@ -49,16 +49,7 @@ pub(super) fn findings(paths: &Paths, daemon: Option<&str>) -> Vec<Finding> {
     if telling.is_empty() {
         return Vec::new();
     }
-    let mut findings = vec![match daemon {
-        Some(pid) => Finding::ok("daemon", format!("process {pid}")),
-        None => Finding::bad(
-            "daemon",
-            Status::Warning,
-            "it does not run, so DNS is down: hosts files tell sandboxes our names, and the host's \
-             nameservers others'",
-            "bridge-user daemon --foreground, or: systemctl start bridge-user",
-        ),
-    }];
+    let mut findings = daemon_findings(daemon, &networks);
     let places = telling.iter().filter_map(|network| {
         let mut there = endpoints.iter().filter(|e| e.network == network.id);
         there.find_map(|endpoint| Place::of(network, endpoint, &sandboxes))
@@ -77,6 +68,63 @@ pub(super) fn findings(paths: &Paths, daemon: Option<&str>) -> Vec<Finding> {
         findings.push(Finding::ok(CHECK, detail));
     }
     findings
+}
+
+/// Whether it runs, and what it says.
+fn daemon_findings(daemon: Option<&SeenDaemon>, networks: &[Network]) -> Vec<Finding> {
+    const DAEMON: &str = "daemon";
+    let Some(SeenDaemon { pid, status }) = daemon else {
+        return vec![Finding::bad(
+            DAEMON,
+            Status::Warning,
+            "it does not run, so DNS is down: hosts files tell sandboxes our names, and the host's \
+             nameservers others'",
+            "bridge-user daemon --foreground, or: systemctl start bridge-user",
+        )];
+    };
+    match status {
+        Ok(status) => {
+            let mut findings = vec![Finding::ok(DAEMON, told(status))];
+            findings.extend(not_listening(status, networks));
+            findings
+        }
+        Err(error) => vec![Finding::bad(
+            DAEMON,
+            Status::Failure,
+            format!("process {pid} does not say at {DAEMON_SOCKET} how it is: {error}"),
+            "end it and start it again: no packet needs it",
+        )],
+    }
+}
+
+fn told(status: &DaemonStatus) -> String {
+    let questions = &status.questions;
+    format!(
+        "process {}, at {} addresses; questions: {} answered, {} passed on, {} malformed, {} too many",
+        status.pid,
+        status.listeners.len(),
+        questions.answered,
+        questions.forwarded,
+        questions.malformed,
+        questions.limited,
+    )
+}
+
+fn not_listening(status: &DaemonStatus, networks: &[Network]) -> impl Iterator<Item = Finding> {
+    status.listeners.iter().filter_map(|listener| {
+        let error = listener.error.as_ref()?;
+        let mut known = networks.iter();
+        let network = known.find(|network| network.id.as_str() == listener.network)?;
+        Some(Finding::bad(
+            CHECK,
+            Status::Failure,
+            format!(
+                "the daemon cannot listen at {} port 53, the gateway of network {}: {error}",
+                listener.address, network.name
+            ),
+            "ss -lntup 'sport = 53' shows who has it",
+        ))
+    })
 }
 
 type Rows = (Vec<Network>, Vec<Endpoint>, Vec<Sandbox>);

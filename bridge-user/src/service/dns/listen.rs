@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
@@ -142,6 +143,7 @@ fn answer_datagram(
     bytes: &[u8],
 ) {
     if !resolver.limits.may_ask(client.ip(), Instant::now()) {
+        resolver.counts.limited.fetch_add(1, Ordering::Relaxed);
         return;
     }
     match resolver.begin(network, client.ip(), bytes) {

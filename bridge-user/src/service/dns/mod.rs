@@ -11,6 +11,7 @@
 
 mod answer;
 mod cache;
+mod counts;
 mod exchange;
 mod forward;
 mod limits;
@@ -30,13 +31,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hickory_proto::op::{Message, ResponseCode};
 
 use self::answer::{Answer, answer};
+use self::counts::Counts;
 use self::forward::Forwarder;
 use self::limits::{Held, Limits, What};
 use self::listen::Listener;
 use self::message::Question;
 use self::names::Names;
 use self::upstreams::Upstreams;
-use crate::model::{Id, Upstream};
+use crate::model::{DaemonListener, DaemonStatus, Id, Upstream};
 use crate::store::{Reader, StoreError};
 
 /// Where a host says who its nameservers are (resolv.conf(5)).
@@ -48,6 +50,7 @@ struct Resolver {
     names: Mutex<Source>,
     turn: AtomicUsize,
     limits: Arc<Limits>,
+    counts: Counts,
     forwarder: Forwarder,
 }
 
@@ -96,6 +99,7 @@ impl Dns {
             }),
             turn: AtomicUsize::new(0),
             limits: Arc::default(),
+            counts: Counts::default(),
             forwarder: Forwarder::new(Upstreams::new(RESOLV_CONF.into())),
         };
         Self {
@@ -107,6 +111,28 @@ impl Dns {
     /// Asks these what is not ours from now on; the host's nameservers, if there are none.
     pub(super) fn set_upstreams(&self, upstreams: &[Upstream]) {
         self.resolver.forwarder.set_upstreams(upstreams);
+    }
+
+    /// What there is to say of it.
+    pub(super) fn status(&self) -> DaemonStatus {
+        let listeners = self.listeners.iter().map(|((address, network), listener)| {
+            let error = match listener {
+                Ok(listener) if listener.is_alive() => None,
+                Ok(_) => Some("it ended".into()),
+                Err(error) => Some(error.clone()),
+            };
+            DaemonListener {
+                address: *address,
+                network: network.as_str().into(),
+                error,
+            }
+        });
+        DaemonStatus {
+            pid: std::process::id(),
+            listeners: listeners.collect(),
+            upstreams: self.resolver.forwarder.upstreams(),
+            questions: self.resolver.counts.read(),
+        }
     }
 
     /// Listens at the gateways that there are now, and no longer at others.
@@ -161,8 +187,19 @@ impl Resolver {
         }
     }
 
-    /// Answers a question, or finds that others have to be asked.
+    /// Answers a question, or finds that others have to be asked; counts it.
     fn begin(&self, network: &Id, client: IpAddr, bytes: &[u8]) -> Step {
+        let step = self.first_step(network, client, bytes);
+        match step {
+            Step::Silence | Step::Refuse(_) => &self.counts.malformed,
+            Step::Answer(..) => &self.counts.answered,
+            Step::Forward(_) => &self.counts.forwarded,
+        }
+        .fetch_add(1, Ordering::Relaxed);
+        step
+    }
+
+    fn first_step(&self, network: &Id, client: IpAddr, bytes: &[u8]) -> Step {
         let question = match Question::read(bytes) {
             Ok(question) => Box::new(question),
             Err(Some(refusal)) => return Step::Refuse(refusal),

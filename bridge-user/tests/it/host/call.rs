@@ -141,13 +141,18 @@ impl<'h> Call<'h> {
 
     /// Starts it in the background.
     pub(crate) fn spawn(&self) -> Running {
+        self.spawn_over(Stdio::piped())
+    }
+
+    /// Starts it in the background with this as its standard input.
+    pub(crate) fn spawn_over(&self, stdin: Stdio) -> Running {
         assert!(
             self.variables.is_empty(),
             "no test needs variables in the background"
         );
         let mut command = self.command(&[]);
         command
-            .stdin(Stdio::piped())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let started = self.host.inside(move || command.spawn());

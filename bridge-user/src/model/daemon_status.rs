@@ -1,0 +1,48 @@
+//! What the daemon says of itself: one JSON object to whoever connects to its socket.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+/// Where that is asked for.
+pub const DAEMON_SOCKET: &str = "/run/bridge-user/daemon.sock";
+
+/// A daemon that runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DaemonStatus {
+    /// Its process id.
+    pub pid: u32,
+    /// Where it answers DNS, or fails to.
+    pub listeners: Vec<DaemonListener>,
+    /// Whom it asks others' names, in this order.
+    pub upstreams: Vec<SocketAddr>,
+    /// What it was asked since it began.
+    pub questions: QuestionCounts,
+}
+
+/// A gateway address of a network that tells names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DaemonListener {
+    /// The address.
+    pub address: IpAddr,
+    /// The id of the network.
+    pub network: String,
+    /// Why nothing listens there.
+    pub error: Option<String>,
+}
+
+/// Questions by what became of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct QuestionCounts {
+    /// Answered out of our names, or refused.
+    pub answered: u64,
+    /// Passed on to others.
+    pub forwarded: u64,
+    /// Not to be understood.
+    pub malformed: u64,
+    /// Not looked at: the client asked too many.
+    pub limited: u64,
+}
