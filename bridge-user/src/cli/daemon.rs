@@ -16,16 +16,20 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::CliError;
-use crate::model::Upstream;
+use crate::model::{LogConfig, LogFormat, LogLevel, Upstream};
 use crate::ops::{self, Config, Context, Paths};
 use crate::service::{self, Settings};
 
 /// It stays attached to whatever started it, and ends with SIGTERM; SIGHUP reloads.
 #[derive(Debug, Clone, Args)]
 pub(super) struct DaemonArguments {
-    /// Log for people: with time and level. Else with the priorities that a service manager reads.
+    /// Log for people: with time and level. Else with the priorities that a service manager reads, or
+    /// as the configuration says.
     #[arg(long)]
     foreground: bool,
+    /// What the log says: error, warn, info or debug; else as the configuration says.
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<LogLevel>,
     /// Ask this nameserver others' names, not those of the configuration or of /etc/resolv.conf;
     /// several in their order.
     #[arg(long, value_name = "ADDRESS[:PORT]")]
@@ -75,12 +79,15 @@ fn sweep(paths: &Paths) {
 }
 
 /// Sends what the daemon has to tell to standard error.
-pub(super) fn tell(arguments: &DaemonArguments, verbose: u8) {
+pub(super) fn tell(arguments: &DaemonArguments, verbose: u8, config: LogConfig) {
+    let level = arguments.log_level.unwrap_or(config.level);
     // What operations tell of the kernel is more than a log wants to know.
-    let (service, rest) = match verbose {
-        0 => (Level::INFO, Level::WARN),
-        1 => (Level::INFO, Level::INFO),
-        _ => (Level::DEBUG, Level::DEBUG),
+    let (service, rest) = match (verbose, level) {
+        (2.., _) | (_, LogLevel::Debug) => (Level::DEBUG, Level::DEBUG),
+        (1, _) => (Level::INFO, Level::INFO),
+        (0, LogLevel::Info) => (Level::INFO, Level::WARN),
+        (0, LogLevel::Warn) => (Level::WARN, Level::WARN),
+        (0, LogLevel::Error) => (Level::ERROR, Level::ERROR),
     };
     let levels = Targets::new()
         .with_target("bridge_user", rest)
@@ -88,7 +95,7 @@ pub(super) fn tell(arguments: &DaemonArguments, verbose: u8) {
         .with_default(Level::ERROR);
     let lines = fmt::layer().with_writer(io::stderr);
     let registry = tracing_subscriber::registry();
-    if arguments.foreground {
+    if arguments.foreground || config.format == LogFormat::Text {
         let lines = lines.with_timer(SystemTime).with_target(false);
         registry.with(lines.with_filter(levels)).init();
     } else {

@@ -22,7 +22,7 @@ use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
 use tracing::Level;
 
 use crate::model::SandboxRefError;
-use crate::ops::{self, Context, Paths};
+use crate::ops::{self, Config, Context, Paths};
 use crate::service::ServiceError;
 
 const DEFAULT_STATE_DIRECTORY: &str = "/var/lib/bridge-user";
@@ -170,7 +170,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     match &arguments.command {
-        Some(Command::Daemon(daemon)) => daemon::tell(daemon, arguments.verbose),
+        Some(Command::Daemon(daemon)) => {
+            // A configuration that cannot be read is an error of the command itself.
+            let config = Config::read(arguments.config.as_deref());
+            let log = config.map(|config| config.log).unwrap_or_default();
+            daemon::tell(daemon, arguments.verbose, log);
+        }
         _ => tell(arguments.verbose),
     }
     // Printed only here: rendering functions take a writer.

@@ -11,7 +11,7 @@ use super::doctor::{Finding, Status};
 use super::{Paths, chain, file};
 use crate::ipam::AddressPools;
 use crate::kernel::bpf::{self, OtherSize};
-use crate::model::{MapSizes, NetworkOptions, Upstream};
+use crate::model::{LogConfig, MapSizes, NetworkOptions, Upstream};
 
 /// Where the file is, unless the user says.
 const DEFAULT_PATH: &str = "/etc/bridge-user/config.toml";
@@ -26,6 +26,8 @@ pub struct Config {
     pub networks: NetworkDefaults,
     /// Table `[dns]`.
     pub dns: DnsConfig,
+    /// Table `[log]`.
+    pub log: LogConfig,
 }
 
 /// What networks have that were not told otherwise.
@@ -188,6 +190,15 @@ mod tests {
                 "[dns]\nupstreams = [\"dns.example\"]",
                 ["line 2", "\"dns.example\""],
             ),
+            (
+                "[log]\nlevel = \"loud\"",
+                ["line 2", "\"loud\" is none of error, warn, info, debug"],
+            ),
+            (
+                "[log]\nformat = \"json\"",
+                ["line 2", "\"json\" is none of journal, text"],
+            ),
+            ("[log]\nfile = \"x\"", ["line 2", "unknown field"]),
         ] {
             let said = parse(text).expect_err(text);
             for part in ["configuration c, "].into_iter().chain(parts) {

@@ -291,3 +291,35 @@ fn it_takes_the_socket_that_a_service_manager_opened() {
     let refused = start("LISTEN_PID=$$ LISTEN_FDS=1", file).ended();
     refused.assert_failure(1, &["descriptor 3", "no Unix stream socket", "hint: "]);
 }
+
+#[test]
+fn the_log_says_what_is_configured() {
+    let host = Host::new();
+    let said = |words: &str| {
+        let daemon = host.bridge_user(&format!("daemon {words}")).spawn();
+        wait_until("it answers", || {
+            host.inside(|| UnixStream::connect(SOCKET)).is_ok()
+        });
+        status(&host);
+        let ended = daemon.end(Signal::SIGTERM);
+        assert_eq!(ended.code, Some(0), "{ended}");
+        ended.stderr
+    };
+    let is_text = |log: &str| log.contains("Z  INFO ready") && !log.contains("<6>");
+    assert!(said("").contains("<6>ready\n"));
+    assert!(is_text(&said("--foreground")));
+    host.configure("[log]\nformat = \"text\"\n");
+    assert!(is_text(&said("")));
+    host.configure("[log]\nlevel = \"warn\"\n");
+    assert_eq!(said(""), "");
+    assert!(said("--log-level info").contains("<6>ready\n"));
+    assert!(said("-v").contains("<6>ready\n"));
+    assert_eq!(said("--log-level error"), "");
+    host.configure("[log]\nlevel = \"debug\"\n");
+    assert_eq!(said("--log-level error"), "");
+    host.configure("[log]\nlevel = \"loud\"\n");
+    host.bridge_user("daemon")
+        .fails_with(1, &["config.toml, line 2", "\"loud\" is none of", "hint: "]);
+    host.bridge_user("daemon --log-level loud")
+        .fails_with_usage();
+}
