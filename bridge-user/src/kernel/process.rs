@@ -78,6 +78,15 @@ impl Process {
         }
     }
 
+    /// Its end, to wait for within a tokio runtime.
+    pub fn end(self) -> io::Result<impl Future<Output = ()>> {
+        let fd = sys::readable(self.fd)?;
+        Ok(async move {
+            // An error would be the runtime's end.
+            let _ = fd.readable().await;
+        })
+    }
+
     /// Waits until it has ended, for at most this long; whether it has.
     pub fn wait(&self, longest: Duration) -> io::Result<bool> {
         let timeout = PollTimeout::try_from(longest).unwrap_or(PollTimeout::MAX);

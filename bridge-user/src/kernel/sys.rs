@@ -4,6 +4,9 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
 /// Cookie of the network namespace that a socket belongs to: `SO_NETNS_COOKIE`, Linux 5.14
 /// (include/uapi/asm-generic/socket.h). Never used twice in one boot.
 pub(super) fn netns_cookie(socket: BorrowedFd<'_>) -> io::Result<u64> {
@@ -97,6 +100,12 @@ pub(super) fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
     let fd = RawFd::try_from(result).map_err(io::Error::other)?;
     // SAFETY: the kernel made the descriptor for us just now, and nobody else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A descriptor that a tokio runtime waits for, until it can be read.
+pub(super) fn readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is open until it is dropped, and gives the same number all the time.
+    Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)
 }
 
 /// Sends a signal to the process that a descriptor stands for: `pidfd_send_signal(2)`, Linux 5.1.

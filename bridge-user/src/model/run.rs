@@ -10,7 +10,7 @@ use super::{EndpointName, Id, NameError, NetworkMode};
 
 /// One process of one boot. The kernel reuses numbers; a number and the time of its start it does
 /// not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ProcessId {
     /// Its number.
     pub pid: u32,

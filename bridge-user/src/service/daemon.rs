@@ -12,8 +12,10 @@ use tokio::time::timeout;
 use super::control::{self, Control};
 use super::dns::Dns;
 use super::instance::Instance;
+use super::runs::RunWatch;
 use super::watch::{Wakes, pass_on_events, sweep_when_wanted};
 use super::{ServiceError, notify};
+use crate::kernel::netns;
 use crate::model::Upstream;
 
 /// How often we look whether we listen where we should, events or not.
@@ -51,9 +53,12 @@ async fn serve(settings: &Settings) -> Result<(), ServiceError> {
     let control = Control::open()?;
     let wakes = Arc::new(Wakes::default());
     pass_on_events(&settings.state_directory, Arc::clone(&wakes))?;
+    let boot_id = netns::boot_id()?;
+    let mut runs = RunWatch::new(&settings.state_directory, boot_id, Arc::clone(&wakes));
     let mut dns = Dns::new(&settings.state_directory);
     dns.set_upstreams(&settings.upstreams);
     dns.listen();
+    runs.ensure();
     // Whatever happened while no daemon ran.
     wakes.sweep.notify_one();
     notify::ready();
@@ -71,7 +76,10 @@ async fn serve(settings: &Settings) -> Result<(), ServiceError> {
                 }
             },
             // What an event did not tell, a second does: an address that others had, say.
-            _ = timeout(LOOK, wakes.refresh.notified()) => dns.listen(),
+            _ = timeout(LOOK, wakes.refresh.notified()) => {
+                dns.listen();
+                runs.ensure();
+            }
             _ = term.recv() => break,
             _ = int.recv() => break,
             _ = hup.recv() => {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::kernel::activation::ActivationError;
 use crate::kernel::netlink::NetlinkError;
+use crate::kernel::netns::NetNsError;
 use crate::model::DAEMON_SOCKET;
 
 /// What keeps the daemon from running.
@@ -32,6 +33,9 @@ pub enum ServiceError {
     /// A service manager has the daemon's socket, and did not start this one.
     #[error("another process listens at {DAEMON_SOCKET}")]
     SocketTaken,
+    /// The boot is not known.
+    #[error(transparent)]
+    Boot(#[from] NetNsError),
     /// The kernel does not tell of links.
     #[error(transparent)]
     Netlink(#[from] NetlinkError),

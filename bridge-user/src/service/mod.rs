@@ -9,6 +9,7 @@ mod dns;
 mod error;
 mod instance;
 mod notify;
+mod runs;
 mod watch;
 
 pub use control::status;

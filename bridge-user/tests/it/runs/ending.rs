@@ -1,5 +1,7 @@
 //! The end of a run, however it comes: nothing of it is left but what `ps -a` shows.
 
+use std::time::{Duration, Instant};
+
 use super::{field, sleeper, wait_for_state};
 use crate::host::{Host, wait_until};
 
@@ -203,4 +205,55 @@ fn many_come_and_go_side_by_side() {
     }
     assert_freed(&host);
     assert_eq!(host.bridge_user("ps -aq").ok(), "");
+}
+
+/// Kills what has these numbers, all at once, by SIGKILL.
+fn kill_all(host: &Host, pids: &[String]) {
+    host.call(&format!("kill -9 {}", pids.join(" "))).ok();
+}
+
+#[test]
+fn the_daemon_finds_within_a_second_that_command_and_keeper_were_killed() {
+    let host = Host::new();
+    let _daemon = host.daemon();
+    sleeper(&host, "--name before");
+    sleeper(&host, "--name stays");
+    for round in 0..3 {
+        sleeper(&host, "--rm --name a");
+        let mut pids = vec![field(&host, "a", ".State.Pid")];
+        let keepers = processes(&host, "bu-keeper");
+        // The youngest: numbers of a namespace begin at 1 and go up.
+        let youngest = keepers.iter().max_by_key(|pid| pid.parse::<u32>().unwrap());
+        pids.extend(youngest.cloned());
+        let start = Instant::now();
+        kill_all(&host, &pids);
+        // By the kernel's own word: no command of ours looks meanwhile.
+        wait_until("its port goes", || host.ports().len() == 2);
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(1), "round {round}: {took:?}");
+        wait_until("its name goes", || host.files("/run/netns").len() == 2);
+    }
+    assert_eq!(field(&host, "stays", ".State.Status"), "running");
+    for pid in processes(&host, "bu-keeper") {
+        host.call(&format!("kill -9 {pid}")).ok();
+    }
+    // A keeper's end is no end of the command.
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(host.ports().len(), 2);
+    host.call(&format!("kill -9 {}", field(&host, "before", ".State.Pid")))
+        .ok();
+    wait_until("its port goes", || host.ports().len() == 1);
+    assert!(host.host_pings(&field(&host, "stays", ".NetworkSettings.IPAddress")));
+}
+
+#[test]
+fn the_daemon_finds_what_died_before_it_began() {
+    let host = Host::new();
+    sleeper(&host, "--name a");
+    let mut pids = processes(&host, "bu-keeper");
+    pids.push(field(&host, "a", ".State.Pid"));
+    kill_all(&host, &pids);
+    let _daemon = host.daemon();
+    wait_until("its port goes", || host.ports().is_empty());
+    wait_until("its name goes", || host.files("/run/netns").is_empty());
 }
