@@ -1,6 +1,7 @@
 //! `daemon`.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -54,6 +55,11 @@ pub(super) fn run(arguments: &DaemonArguments, paths: &Paths) -> Result<(), CliE
             let paths = paths.clone();
             Arc::new(move || sweep(&paths))
         },
+        followed: ops::RESOLVER_FILES.map(PathBuf::from).into(),
+        follow: {
+            let paths = paths.clone();
+            Arc::new(move || follow(&paths))
+        },
     };
     Ok(service::run(&settings)?)
 }
@@ -75,6 +81,20 @@ fn sweep(paths: &Paths) {
     };
     if let Some(error) = wrong {
         tracing::warn!("not everything is as it should be: {error}");
+    }
+}
+
+/// Sandboxes ask the host's nameservers where the daemon does not answer.
+fn follow(paths: &Paths) {
+    let followed = Context::open_existing(paths).and_then(|context| match context {
+        Some(mut context) => context.refresh_resolvers(),
+        None => Ok(()),
+    });
+    if let Err(error) = followed {
+        tracing::warn!(
+            "resolver files are not as they should be: {}",
+            ops::chain(&error)
+        );
     }
 }
 

@@ -1,11 +1,31 @@
-//! Changes of files in a directory: inotify(7).
+//! Changes of files: in a directory by inotify(7), of one by what stat(2) says of it.
 
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
+
+/// What tells a file from another of its name, and from itself before a change: inode, size, time of
+/// change. Of a symbolic link, it is that of the file that it leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp(u64, u64, i64, i64);
+
+impl Stamp {
+    /// `None` where there is no such file.
+    pub fn of(path: &Path) -> Option<Self> {
+        let file = fs::metadata(path).ok()?;
+        Some(Self(
+            file.ino(),
+            file.size(),
+            file.ctime(),
+            file.ctime_nsec(),
+        ))
+    }
+}
 
 /// Hears of files in directories that come, change and go; it never blocks.
 #[derive(Debug)]

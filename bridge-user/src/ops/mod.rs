@@ -46,6 +46,7 @@ pub use frame::Payload;
 pub use inspect::{NetworkDetails, NetworkSummary, SandboxEndpoint};
 pub use ports::{FdbDetails, PortDetails, PortTraffic, ReceivedTraffic};
 pub use purge::purge;
+pub use resolv::HOST_FILES as RESOLVER_FILES;
 pub use run::{
     Ended, Keeper, LogReader, RunDetails, RunError, RunSpec, Started, execute_in_run, keep,
 };

@@ -46,6 +46,16 @@ impl Context {
         Ok(())
     }
 
+    /// Makes the resolver files of all sandboxes right, after the host's own changed.
+    pub fn refresh_resolvers(&mut self) -> Result<(), Error> {
+        let _lock = self.lock(Object::Names)?;
+        let names = Names::read(&self.store)?;
+        for sandbox in self.store.rows().sandboxes()? {
+            told(resolv::write(&sandbox, &names))?;
+        }
+        Ok(())
+    }
+
     /// Makes the files of one sandbox right.
     pub(super) fn write_names(&mut self, sandbox: &Sandbox) -> Result<(), Error> {
         let _lock = self.lock(Object::Names)?;

@@ -14,7 +14,7 @@ use crate::fault;
 use crate::model::{ResolvConf, Sandbox};
 
 /// The host's own, and what systemd-resolved knows when that names only its own stub.
-const HOST_FILES: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
+pub const HOST_FILES: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
 
 /// Makes the resolver file of a sandbox right: there as long as a network tells it names.
 pub(super) fn write(sandbox: &Sandbox, names: &Names) -> Result<(), Error> {

@@ -1,22 +1,25 @@
 //! The daemon: one process, one thread for the network, others for what may block.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::net::UnixStream;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::control::{self, Control};
 use super::dns::Dns;
 use super::instance::Instance;
 use super::runs::RunWatch;
-use super::watch::{Wakes, pass_on_events, sweep_when_wanted};
+use super::watch::{Wakes, follow_when_wanted, pass_on_events, sweep_when_wanted};
 use super::{ServiceError, notify};
+use crate::kernel::files::Stamp;
 use crate::kernel::netns;
-use crate::model::Upstream;
+use crate::model::{DaemonStatus, Upstream};
 
 /// How often we look whether we listen where we should, events or not.
 const LOOK: Duration = Duration::from_secs(1);
@@ -34,6 +37,10 @@ pub struct Settings {
     pub reload: Box<dyn Fn() -> Option<Vec<Upstream>>>,
     /// Makes right what is not; it may block, and tells of its errors itself.
     pub sweep: Arc<dyn Fn() + Send + Sync>,
+    /// Files of the host that `follow` has to be called after changes of, and at first.
+    pub followed: Vec<PathBuf>,
+    /// Makes what depends on those files right; as `sweep`.
+    pub follow: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -64,17 +71,23 @@ async fn serve(settings: &Settings) -> Result<(), ServiceError> {
     notify::ready();
     tracing::info!("ready");
     let working = sweep_when_wanted(&wakes, Arc::clone(&settings.sweep));
-    tokio::pin!(working);
+    let following = follow_when_wanted(&wakes, Arc::clone(&settings.follow));
+    tokio::pin!(working, following);
+    let mut followed = Vec::new();
     loop {
+        let stamps: Vec<_> = settings
+            .followed
+            .iter()
+            .map(|path| Stamp::of(path))
+            .collect();
+        if stamps != followed {
+            followed = stamps;
+            wakes.follow.notify_one();
+        }
         tokio::select! {
             () = &mut working => {}
-            asked = control.asked() => match asked {
-                Ok(stream) => drop(tokio::spawn(control::tell(stream, dns.status()))),
-                Err(error) => {
-                    tracing::debug!("failed to accept a connection: {error}");
-                    tokio::time::sleep(PAUSE).await;
-                }
-            },
+            () = &mut following => {}
+            asked = control.asked() => answer(asked, dns.status()).await,
             // What an event did not tell, a second does: an address that others had, say.
             _ = timeout(LOOK, wakes.refresh.notified()) => {
                 dns.listen();
@@ -97,6 +110,17 @@ async fn serve(settings: &Settings) -> Result<(), ServiceError> {
     notify::stopping();
     tracing::info!("stopping");
     Ok(())
+}
+
+/// Tells who connected to the daemon's socket how it is.
+async fn answer(asked: io::Result<UnixStream>, status: DaemonStatus) {
+    match asked {
+        Ok(stream) => drop(tokio::spawn(control::tell(stream, status))),
+        Err(error) => {
+            tracing::debug!("failed to accept a connection: {error}");
+            sleep(PAUSE).await;
+        }
+    }
 }
 
 /// Every connection and every question that is passed on needs a file of its own.

@@ -30,6 +30,8 @@ pub(super) struct Wakes {
     pub(super) sweep: Notify,
     /// The state or the bridges may have changed.
     pub(super) refresh: Notify,
+    /// Files of the host changed.
+    pub(super) follow: Notify,
 }
 
 /// The kernel's sources of events.
@@ -106,6 +108,19 @@ fn waited_for<T>(read: io::Result<T>) -> io::Result<Option<T>> {
     match read {
         Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
         read => read.map(Some),
+    }
+}
+
+/// Follows the host's files when it is wanted, on a thread where that may block.
+pub(super) async fn follow_when_wanted(wakes: &Wakes, follow: Arc<dyn Fn() + Send + Sync>) {
+    loop {
+        wakes.follow.notified().await;
+        // Who writes a file does so in pieces.
+        sleep(SETTLE).await;
+        let follow = Arc::clone(&follow);
+        if let Err(error) = tokio::task::spawn_blocking(move || follow()).await {
+            tracing::error!("following the host's files was cut off: {error}");
+        }
     }
 }
 

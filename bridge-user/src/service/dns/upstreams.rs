@@ -4,11 +4,11 @@
 use std::collections::HashMap;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::kernel::files::Stamp;
 use crate::model::{ResolvConf, Upstream};
 
 /// For how long a server that did not answer in time is asked after the others.
@@ -25,8 +25,8 @@ pub(super) struct Upstreams {
 struct Known {
     /// The user says who: the file does not count.
     fixed: bool,
-    /// What tells a file from the one that was read: inode, size, time of change.
-    stamp: Option<(u64, u64, i64, i64)>,
+    /// Of the file that was read.
+    stamp: Option<Stamp>,
     servers: Vec<SocketAddr>,
     slow: HashMap<SocketAddr, Instant>,
 }
@@ -41,8 +41,7 @@ impl Upstreams {
 
     /// Whether the file has changed since it was read last; if so, it is read.
     pub(super) fn changed(&self) -> bool {
-        let file = fs::metadata(&self.path).ok();
-        let stamp = file.map(|file| (file.ino(), file.size(), file.ctime(), file.ctime_nsec()));
+        let stamp = Stamp::of(&self.path);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.fixed || known.stamp == stamp {
             return false;

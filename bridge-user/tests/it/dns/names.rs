@@ -338,3 +338,49 @@ fn a_thousand_names_are_told_and_what_does_not_fit_comes_by_tcp() {
     let dug = host.dig("a", &format!("@{GATEWAY} all"));
     assert_eq!(dug.answers.len(), 4, "{}", dug.text);
 }
+
+#[test]
+fn resolver_files_follow_the_hosts_while_the_daemon_runs() {
+    let host = Host::new();
+    host.set_nameservers(&["192.0.2.1"]);
+    host.create("n");
+    host.join("n", "a");
+    host.bridge_user("run -d --name r -- sleep 600").ok();
+    host.bridge_user("run -d --name own --dns 192.0.2.99 -- sleep 600")
+        .ok();
+    host.netns("silent");
+    host.connect("bridge silent");
+    let nameservers = |name: &str| -> Vec<String> {
+        let text = host.read(&format!("/etc/netns/{name}/resolv.conf"));
+        let servers = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("nameserver "));
+        servers.map(str::to_owned).collect()
+    };
+    let inode = || host.call("stat -c %i /etc/netns/a/resolv.conf").ok();
+    let before = inode();
+    host.set_nameservers(&["192.0.2.2"]);
+    assert_eq!(nameservers("a"), [GATEWAY, "192.0.2.1"]);
+    // What changed while it did not run, and what changes while it does.
+    let _daemon = host.daemon();
+    for nameserver in ["192.0.2.2", "192.0.2.3"] {
+        host.set_nameservers(&[nameserver]);
+        wait_until("the file follows", || {
+            nameservers("a") == [GATEWAY, nameserver]
+        });
+        wait_until("so does the run's", || nameservers("r") == [nameserver]);
+    }
+    let inside = host.bridge_user("exec r -- cat /etc/resolv.conf").ok();
+    assert!(inside.contains("nameserver 192.0.2.3\n"), "{inside}");
+    assert_eq!(nameservers("own"), ["192.0.2.99"]);
+    assert_eq!(inode(), before, "a process that has it mounted sees it");
+    let is_there = host.call("test -e /etc/netns/silent/resolv.conf").run();
+    assert_eq!(is_there.code, Some(1), "nothing is told there");
+    // One that the user wrote since is the user's.
+    host.call("sh -c")
+        .arg("echo nameserver 192.0.2.50 >/etc/netns/a/resolv.conf")
+        .ok();
+    host.set_nameservers(&["192.0.2.4"]);
+    wait_until("the run's follows", || nameservers("r") == ["192.0.2.4"]);
+    assert_eq!(nameservers("a"), ["192.0.2.50"]);
+}
