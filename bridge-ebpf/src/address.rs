@@ -1,7 +1,7 @@
 //! Addresses as the program handles them: integers of the bytes as they lie in memory, so that
 //! reading, comparing and passing one on is an instruction or two, and never a loop over bytes.
 
-use bridge_common::{Address, mapped};
+use bridge_common::{Address, mapped, wire_mac};
 
 /// A MAC address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,8 @@ pub struct Ip4(pub u32);
 impl Ip4 {
     /// No address.
     pub const UNSPECIFIED: Self = Self(0);
+    /// All of a link (RFC 919, 7).
+    pub const BROADCAST: Self = Self(u32::MAX);
 
     /// As keys of maps have it.
     #[inline(always)]
@@ -72,6 +74,9 @@ impl Ip4 {
         self.0.to_ne_bytes()[0] >= 224
     }
 }
+
+/// The first half of link-local addresses (RFC 4291, 2.5.6).
+const LINK_LOCAL: u64 = u64::from_ne_bytes([0xfe, 0x80, 0, 0, 0, 0, 0, 0]);
 
 /// An IPv6 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,9 +119,18 @@ impl Ip6 {
     pub fn link_local(mac: Mac) -> Self {
         let [a, b, c, d, e, f] = mac.bytes();
         Self::new([
-            u64::from_ne_bytes([0xfe, 0x80, 0, 0, 0, 0, 0, 0]),
+            LINK_LOCAL,
             u64::from_ne_bytes([a ^ 0x02, b, c, 0xff, 0xfe, d, e, f]),
         ])
+    }
+
+    /// The MAC address that [`Self::link_local`] made it of, if it did.
+    #[inline(always)]
+    pub fn link_local_mac(self) -> Option<Mac> {
+        let [a, b, c, ff, fe, d, e, f] = self.low.to_ne_bytes();
+        let mac = Mac::new(wire_mac([a ^ 0x02, b, c, d, e, f]));
+        let made = self.high == LINK_LOCAL && ff == 0xff && fe == 0xfe;
+        made.then_some(mac)
     }
 
     /// Whether it is multicast or link-local (RFC 4291, 2.7 and 2.5.6): nothing that is routed.

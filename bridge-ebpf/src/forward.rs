@@ -40,6 +40,9 @@ pub(crate) fn neighbour<F: Frame, T: Tables>(
             if is_own(endpoint, target) {
                 return None;
             }
+            if let Some(mac) = target.link_local_mac() {
+                return on_link(mac, endpoint, tables);
+            }
             (target.bytes(), Kind::Neighbour)
         }
         _ => return None,
@@ -60,6 +63,26 @@ pub(crate) fn neighbour<F: Frame, T: Tables>(
             mac: entry.mac,
             router,
         },
+    }))
+}
+
+/// The verdict on a solicitation of the link-local address of `mac`: the gateway's or an endpoint's of
+/// the network, for these are all made of MAC addresses. Without IPv6 in the network there are none.
+#[inline(always)]
+fn on_link<T: Tables>(mac: Mac, endpoint: &EndpointEntry, tables: &T) -> Option<Verdict> {
+    if endpoint.ipv6 == [0; 2] {
+        return None;
+    }
+    let router = mac == Mac::new(endpoint.gateway_mac);
+    if !router {
+        let _ = find(endpoint, mac, tables)?;
+        if endpoint.flags & ENDPOINT_ICC_OFF != 0 {
+            return Some(Verdict::Drop(DropReason::Icc));
+        }
+    }
+    Some(Verdict::Answer(Answer::Neighbour {
+        mac: mac.bytes(),
+        router,
     }))
 }
 

@@ -14,7 +14,10 @@ const DHCP_CLIENT: u16 = 68;
 const DHCPV6_SERVER: u16 = 547;
 const DHCPV6_CLIENT: u16 = 546;
 
-/// ICMPv6 types (RFC 4861, 4).
+/// ICMPv6 types (RFC 2710, 3; RFC 3810, 5.2; RFC 4861, 4).
+const MLD_REPORT: u8 = 131;
+const MLD_DONE: u8 = 132;
+const MLDV2_REPORT: u8 = 143;
 const ROUTER_SOLICITATION: u8 = 133;
 const ROUTER_ADVERTISEMENT: u8 = 134;
 pub(crate) const NEIGHBOUR_SOLICITATION: u8 = 135;
@@ -58,8 +61,9 @@ fn ipv4<F: Frame>(frame: &F, at: usize, endpoint: &EndpointEntry) -> Result<(), 
         if from == DHCP_SERVER || to == DHCP_CLIENT {
             return Err(DropReason::RogueDhcp);
         }
-        // A client that has no address yet asks for one.
-        if from == DHCP_CLIENT && header.source == Ip4::UNSPECIFIED {
+        // A client that has no address yet asks all for one (RFC 2131, 4.1).
+        let asks = from == DHCP_CLIENT && to == DHCP_SERVER;
+        if asks && header.source == Ip4::UNSPECIFIED && frame.ip4(at + 16) == Some(Ip4::BROADCAST) {
             return Ok(());
         }
     }
@@ -103,7 +107,7 @@ fn ipv6<F: Frame>(frame: &F, at: usize, endpoint: &EndpointEntry) -> Result<(), 
             if !own && header.source != Ip6::UNSPECIFIED {
                 return Err(DropReason::SpoofedIp);
             }
-            return icmpv6(frame, at, endpoint);
+            return icmpv6(frame, at, endpoint, own);
         }
         Upper::Layer(PROTO_UDP, upper) => {
             let near = (upper == at + 40).then(|| frame.u32(at + 40)).flatten();
@@ -128,8 +132,16 @@ fn ipv6<F: Frame>(frame: &F, at: usize, endpoint: &EndpointEntry) -> Result<(), 
 }
 
 #[inline(always)]
-fn icmpv6<F: Frame>(frame: &F, at: usize, endpoint: &EndpointEntry) -> Result<(), DropReason> {
+fn icmpv6<F: Frame>(
+    frame: &F,
+    at: usize,
+    endpoint: &EndpointEntry,
+    own: bool,
+) -> Result<(), DropReason> {
     let [kind] = frame.far(at).ok_or(DropReason::Malformed)?;
+    if !own && !may_lack_address(kind) {
+        return Err(DropReason::SpoofedIp);
+    }
     let options = match kind {
         ROUTER_ADVERTISEMENT | REDIRECT => return Err(DropReason::RogueRa),
         ROUTER_SOLICITATION => at + 8,
@@ -144,6 +156,17 @@ fn icmpv6<F: Frame>(frame: &F, at: usize, endpoint: &EndpointEntry) -> Result<()
         _ => return Ok(()),
     };
     own_options(frame, options, Mac::new(endpoint.mac))
+}
+
+/// Whether a message may come from a node that has no address yet: to see whether an address is free
+/// (RFC 4862, 5.4.2), to tell of its groups (RFC 3590, 4; RFC 3810, 5.2.13), to ask for routers
+/// (RFC 4861, 4.1).
+#[inline(always)]
+fn may_lack_address(kind: u8) -> bool {
+    matches!(
+        kind,
+        NEIGHBOUR_SOLICITATION | MLD_REPORT | MLD_DONE | MLDV2_REPORT | ROUTER_SOLICITATION
+    )
 }
 
 /// Link-layer addresses in options (RFC 4861, 4.6.1): source or target, they are the sender's.

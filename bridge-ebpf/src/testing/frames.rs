@@ -106,7 +106,7 @@ pub fn dhcp(from: [u8; 6], source: [u8; 4], port: u16) -> Vec<u8> {
 }
 
 /// UDP in IPv4, with options in the IPv4 header.
-pub(super) fn udp4(
+pub fn udp4(
     to: [u8; 6],
     from: [u8; 6],
     source: ([u8; 4], u16),

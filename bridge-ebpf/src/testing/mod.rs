@@ -8,7 +8,7 @@ mod rows;
 mod standard;
 mod world;
 
-pub use frames::{Sender, dhcp, ipv4, ipv6, mac, neighbour, raw, tagged};
+pub use frames::{Sender, dhcp, ipv4, ipv6, mac, neighbour, raw, tagged, udp4};
 pub use rows::{Row, rows};
 pub use world::World;
 

@@ -5,8 +5,7 @@ mod policy;
 
 use bridge_common::DropReason as Reason;
 
-use super::frames::udp4;
-use super::{Sender, World, dhcp, ipv4, ipv6, mac, neighbour, raw, tagged};
+use super::{Sender, World, dhcp, ipv4, ipv6, mac, neighbour, raw, tagged, udp4};
 use crate::{Answer, Check, Verdict};
 
 /// One case in the world of [`World::standard`].
@@ -203,6 +202,10 @@ fn refusals(add: Add<'_>) {
     add("a DHCP server by another port", 1, udp4(B.mac(), A.mac(), (A.ip4(), 1067), (B.ip4(), 68), &[]), drop(Reason::RogueDhcp), source_address);
     add("a DHCPv6 server by another port", 1, ipv6(B.mac(), A.mac(), (A.ip6(), B.ip6()), 17, &[6, 11, 2, 34, 0, 8, 0, 0]), drop(Reason::RogueDhcp), source_address);
     add("a DHCP client without address", 1, dhcp(A.mac(), [0; 4], 68), Verdict::Next, Check::Bridge);
+    let client = |source, target| udp4(ALL, A.mac(), source, target, &[]);
+    add("a DHCP client without address to another port", 1, client(([0; 4], 68), ([255; 4], 53)), drop(Reason::SpoofedIp), source_address);
+    add("a DHCP client without address to one", 1, client(([0; 4], 68), (B.ip4(), 67)), drop(Reason::SpoofedIp), source_address);
+    add("another port without address to DHCP servers", 1, client(([0; 4], 1068), ([255; 4], 67)), drop(Reason::SpoofedIp), source_address);
     add("a DHCPv6 server", 1, ipv6(B.mac(), A.mac(), (A.ip6(), B.ip6()), 17, &[2, 35, 2, 34, 0, 8, 0, 0]), drop(Reason::RogueDhcp), source_address);
     let server6 = |next, payload: &[u8]| ipv6(B.mac(), A.mac(), (A.ip6(), B.ip6()), next, payload);
     let twice = tagged(&tagged(&server6(17, &[2, 35, 2, 34, 0, 8, 0, 0]), 0x8100), 0x88a8);
@@ -212,6 +215,17 @@ fn refusals(add: Add<'_>) {
     for (name, kind) in [("a router advertisement", 134), ("a redirect", 137)] {
         let frame = ipv6(NODES_MAC, A.mac(), (A.link_local(), NODES), 58, &[kind, 0, 0, 0, 0, 0, 0, 0]);
         add(name, 1, frame, drop(Reason::RogueRa), source_address);
+    }
+    for (name, kind, verdict, check) in [
+        ("an echo request from no address", 128, drop(Reason::SpoofedIp), source_address),
+        ("an advertisement from no address", 136, drop(Reason::SpoofedIp), source_address),
+        ("a multicast query from no address", 130, drop(Reason::SpoofedIp), source_address),
+        ("a router solicitation from no address", 133, Verdict::Next, Check::Bridge),
+        ("a multicast report from no address", 131, Verdict::Next, Check::Bridge),
+        ("a multicast done from no address", 132, Verdict::Next, Check::Bridge),
+        ("a multicast report of version 2 from no address", 143, Verdict::Next, Check::Bridge),
+    ] {
+        add(name, 1, ipv6(NODES_MAC, A.mac(), ([0; 16], NODES), 58, &[kind, 0, 0, 0, 0, 0, 0, 0]), verdict, check);
     }
     // Hop-by-hop options, a fragment header, and then the advertisement (RFC 7113, 2).
     let hidden = [[44, 0, 1, 4, 0, 0, 0, 0], [58, 0, 0, 1, 0, 0, 0, 9], [134, 0, 0, 0, 0, 0, 0, 0]].concat();

@@ -5,10 +5,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use bridge_common::DropReason;
-use bridge_ebpf::testing::{dhcp, ipv4, ipv6, neighbour, raw};
+use bridge_ebpf::testing::{dhcp, ipv4, ipv6, neighbour, raw, udp4};
 use serde_json::Value;
 
-use crate::host::{Endpoint, Host, Wire, array, mac, number, text, wait_until};
+use crate::host::{Endpoint, Host, Wire, array, link_local, mac, number, text, wait_until};
 
 /// Types of frames for experiments (IEEE 802-2014, 9.2.4): attacks, and the end of them.
 const EXPERIMENT: u16 = 0x88b5;
@@ -55,14 +55,6 @@ fn ip4(text: &str) -> [u8; 4] {
 
 fn ip6(text: &str) -> [u8; 16] {
     text.parse::<Ipv6Addr>().expect("IPv6").octets()
-}
-
-/// The link-local address of a MAC address (RFC 4291, appendix A).
-fn link_local([a, b, c, d, e, f]: [u8; 6]) -> [u8; 16] {
-    let mut address = [0; 16];
-    address[..2].copy_from_slice(&[0xfe, 0x80]);
-    address[8..].copy_from_slice(&[a ^ 2, b, c, 0xff, 0xfe, d, e, f]);
-    address
 }
 
 /// An ICMPv6 packet with a right checksum (RFC 4443, 2.3).
@@ -134,14 +126,19 @@ impl Stage {
     }
 
     /// Frames with another's address, and those of a DHCP server.
-    fn plain(&self) -> [Attack; 5] {
+    fn plain(&self) -> [Attack; 7] {
         let (own, to) = (mac(&self.attacker.mac), mac(&self.victim.mac));
         let (played, victim) = (&self.played, &self.victim);
         let raw = raw(to, mac(&played.mac), EXPERIMENT, b"mac");
         let from4 = ipv4(to, own, ip4(&played.ipv4), ip4(&victim.ipv4));
         let ends = (ip6(&played.ipv6), ip6(&victim.ipv6));
         let from6 = ipv6(to, own, ends, UDP, &[0; 16]);
-        let offer = dhcp(own, ip4(&self.attacker.ipv4), 67);
+        let attacker4 = ip4(&self.attacker.ipv4);
+        let offer = dhcp(own, attacker4, 67);
+        // A client takes an offer from whatever port it comes.
+        let disguised = udp4(to, own, (attacker4, 1067), (ip4(&victim.ipv4), 68), &[]);
+        // What has no address speaks with all and with DHCP servers only.
+        let nobody = udp4(to, own, ([0; 4], 68), (ip4(&victim.ipv4), 5000), &[]);
         // From port 547 to port 546: an ADVERTISE (RFC 8415, 7.3).
         let message = [2, 35, 2, 34, 0, 12, 0, 0, 2, 0, 0, 1];
         let ends = (ip6(&self.attacker.ipv6), ip6(&victim.ipv6));
@@ -151,6 +148,8 @@ impl Stage {
             Attack::new("IPv4", DropReason::SpoofedIp, from4),
             Attack::new("IPv6", DropReason::SpoofedIp, from6),
             Attack::new("DHCP offer", DropReason::RogueDhcp, offer),
+            Attack::new("DHCP offer, other port", DropReason::RogueDhcp, disguised),
+            Attack::new("no IPv4", DropReason::SpoofedIp, nobody),
             Attack::new("DHCPv6 advertisement", DropReason::RogueDhcp, advertise),
         ]
     }
@@ -173,7 +172,7 @@ impl Stage {
     }
 
     /// Neighbour and router advertisements that nobody asked for.
-    fn icmpv6(&self) -> [Attack; 3] {
+    fn icmpv6(&self) -> [Attack; 4] {
         let (own, to) = (mac(&self.attacker.mac), mac(&self.victim.mac));
         let ends = (ip6(&self.attacker.ipv6), ip6(&self.victim.ipv6));
         let advertise = |name, target| {
@@ -185,8 +184,16 @@ impl Stage {
         };
         // A router for half an hour (RFC 4861, 4.2).
         let router = [134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
-        let router = icmpv6(NODES_MAC, own, (link_local(own), NODES.octets()), &router);
+        let router = icmpv6(
+            NODES_MAC,
+            own,
+            (link_local(own).octets(), NODES.octets()),
+            &router,
+        );
+        let echo = [128, 0, 0, 0, 0, 0, 0, 0];
+        let echo = icmpv6(to, own, ([0; 16], ends.1), &echo);
         [
+            Attack::new("no IPv6", DropReason::SpoofedIp, echo),
             advertise("ND for a neighbour", ip6(&self.played.ipv6)),
             advertise("ND for the gateway", ip6("fd77::1")),
             Attack::new("router advertisement", DropReason::RogueRa, router),

@@ -43,4 +43,26 @@ pub(super) fn discovery(add: Add<'_>) {
     add("advertisement of the own address", 1, advertise(A.ip6(), Some(A.mac())), to(2), Check::Fdb);
     add("advertisement of another's address", 1, advertise(B.ip6(), Some(A.mac())), drop(Reason::SpoofedNd), Check::SourceAddress);
     add("advertisement with another's MAC", 1, advertise(A.ip6(), Some(B.mac())), drop(Reason::SpoofedNd), Check::SourceAddress);
+    link_local(add);
+}
+
+/// Solicitations of addresses that are made of MAC addresses.
+fn link_local(add: Add<'_>) {
+    let nd = |mac, router| Verdict::Answer(Answer::Neighbour { mac, router });
+    let ask = |from: Sender, target| ask6(from, from.link_local(), target, Some(from.mac()));
+    let of = |[a, b, c, d, e, f]: [u8; 6]| [0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f];
+    let check = Check::Neighbour;
+    add("solicitation of a link-local address", 1, ask(A, B.link_local()), nd(B.mac(), false), check);
+    add("solicitation of a chosen MAC's link-local address", 1, ask(A, of(World::CHOSEN)), nd(World::CHOSEN, false), check);
+    add("solicitation of the gateway's link-local address", 1, ask(A, of(gateway(1))), nd(gateway(1), true), check);
+    add("solicitation of another gateway's link-local address", 1, ask(A, of(gateway(2))), Verdict::Next, Check::Bridge);
+    add("solicitation of another network's link-local address", 1, ask(A, C.link_local()), Verdict::Next, Check::Bridge);
+    add("solicitation of nobody's link-local address", 1, ask(A, of(mac(1))), Verdict::Next, Check::Bridge);
+    let mut odd = B.link_local();
+    odd[7] = 1;
+    add("solicitation of another link's address", 1, ask(A, odd), Verdict::Next, Check::Bridge);
+    add("duplicate address detection, own link-local", 1, ask6(A, [0; 16], A.link_local(), None), Verdict::Next, Check::Bridge);
+    add("solicitation of a link-local address, no ICC", 7, ask(D, E.link_local()), drop(Reason::Icc), check);
+    add("solicitation of the gateway's link-local address, no ICC", 7, ask(D, GATEWAY_3), nd(gateway(3), true), check);
+    add("solicitation of a link-local address, datapath off", 11, ask(H, I.link_local()), nd(I.mac(), false), check);
 }

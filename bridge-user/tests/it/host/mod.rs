@@ -25,7 +25,7 @@ pub(crate) use call::{Call, Ran, Running};
 pub(crate) use kernel::{Address, array, number, text};
 pub(crate) use nameserver::{fails, is_silent, says};
 pub(crate) use networks::Endpoint;
-pub(crate) use wire::{Arrival, Tap, Wire, mac};
+pub(crate) use wire::{Arrival, Tap, Wire, link_local, mac};
 
 /// The binary under test, by its path on every host.
 const BINARY: &str = "/run/bin/bridge-user";

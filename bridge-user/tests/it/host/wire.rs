@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::IoSliceMut;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use nix::cmsg_space;
@@ -198,4 +198,12 @@ pub(crate) fn mac(text: &str) -> [u8; 6] {
     let bytes = text.split(':').map(|byte| u8::from_str_radix(byte, 16));
     let bytes: Vec<u8> = bytes.collect::<Result<_, _>>().expect("hexadecimal");
     bytes.try_into().expect("a MAC address is six bytes")
+}
+
+/// The link-local address of a MAC address (RFC 4291, appendix A).
+pub(crate) fn link_local([a, b, c, d, e, f]: [u8; 6]) -> Ipv6Addr {
+    let mut address = [0; 16];
+    address[..2].copy_from_slice(&[0xfe, 0x80]);
+    address[8..].copy_from_slice(&[a ^ 2, b, c, 0xff, 0xfe, d, e, f]);
+    address.into()
 }
