@@ -1,6 +1,6 @@
 //! What must not meet does not, by L2 or by routing, however hard both sides try.
 
-use crate::host::{Endpoint, Host, array, text, wait_until};
+use crate::host::{Endpoint, Host, array, link_local, mac, text, wait_until};
 
 /// Something that an endpoint does by hand to reach a host that it is kept from.
 struct Way {
@@ -51,6 +51,15 @@ fn ways(host: &Host, network: &str, other_bridge: &str, target: &str, mac: &str)
     ]
 }
 
+/// Addresses of an endpoint that another one may try, its link-local one among them.
+fn targets(of: &Endpoint) -> Vec<String> {
+    let mut targets = of.addresses();
+    if !of.ipv6.is_empty() {
+        targets.push(link_local(mac(&of.mac)).to_string());
+    }
+    targets
+}
+
 /// Pings after changing routes and neighbours as `way` says; gives what arrived and what came back.
 fn attempt(host: &Host, from: &Endpoint, to: &Endpoint, target: &str, way: &Way) -> (u64, bool) {
     let (netns, device) = (&from.sandbox, &from.interface);
@@ -71,7 +80,12 @@ fn attempt(host: &Host, from: &Endpoint, to: &Endpoint, target: &str, way: &Way)
         .ok();
     }
     let before = host.echoes_in(&to.sandbox);
-    let answered = host.ping_quickly(netns, target);
+    let answered = if target.starts_with("fe80:") {
+        // From the address that a host would route from.
+        host.ping_quickly(netns, &format!("-I {} {target}%{device}", from.ipv6))
+    } else {
+        host.ping_quickly(netns, target)
+    };
     let arrived = host.echoes_in(&to.sandbox) - before;
     ip(format!("route del {route}")).ok();
     if way.mac.is_some() {
@@ -95,7 +109,7 @@ pub(crate) fn assert_apart_after(
     let mut attempts = Vec::new();
     for ((network, from), (other_network, to)) in [(one, other), (other, one)] {
         let other_bridge = host.bridge_of(other_network);
-        for target in to.addresses() {
+        for target in targets(to) {
             for way in ways(host, network, &other_bridge, &target, &to.mac) {
                 attempts.push((from, to, target.clone(), way));
             }
@@ -115,7 +129,7 @@ pub(crate) fn assert_apart_after(
 /// The same attempts between two that may meet: they arrive, so that the tests above mean something.
 fn assert_together(host: &Host, network: &str, from: &Endpoint, to: &Endpoint) {
     let bridge = host.bridge_of(network);
-    for target in to.addresses() {
+    for target in targets(to) {
         for way in ways(host, network, &bridge, &target, &to.mac) {
             let (arrived, answered) = attempt(host, from, to, &target, &way);
             let (from, to, way) = (&from.sandbox, &to.sandbox, way.name);
