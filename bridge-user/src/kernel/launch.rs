@@ -12,7 +12,8 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::sethostname;
 use serde::{Deserialize, Serialize};
 
+use super::netns::NetNs;
 use super::process::{self, unblock_signals};
 use super::sys;
 
@@ -167,12 +169,20 @@ pub fn launch(mut socket: UnixStream, surroundings: &Surroundings, command: &[Os
     error.code
 }
 
-/// Joins the namespaces of a process and executes a command there. Comes back only when it cannot.
-pub fn execute_in(pid: u32, still: impl FnOnce() -> bool, command: &[OsString]) -> LaunchError {
-    let enter = || -> io::Result<bool> {
+/// Executes a command where a process is: in its mount and UTS namespace, and in `network`, where that is
+/// not the host's. Comes back only when it cannot.
+///
+/// A process without privileges may go to a user namespace of its own, and have mounts there: what it
+/// shows there as a program is not executed with our privileges.
+pub fn execute_in(
+    network: Option<&NetNs>,
+    pid: u32,
+    still: impl FnOnce() -> bool,
+    command: &[OsString],
+) -> LaunchError {
+    let enter = || -> io::Result<()> {
         let directory = std::env::current_dir();
         let kinds = [
-            ("net", CloneFlags::CLONE_NEWNET),
             ("uts", CloneFlags::CLONE_NEWUTS),
             ("mnt", CloneFlags::CLONE_NEWNS),
         ];
@@ -180,7 +190,13 @@ pub fn execute_in(pid: u32, still: impl FnOnce() -> bool, command: &[OsString]) 
         let files: Vec<(File, CloneFlags)> =
             kinds.into_iter().map(open).collect::<io::Result<_>>()?;
         if !still() {
-            return Ok(false);
+            return Err(io::Error::other("it has just ended"));
+        }
+        for (file, _) in &files {
+            check_owner(file)?;
+        }
+        if let Some(network) = network {
+            setns(network, CloneFlags::CLONE_NEWNET)?;
         }
         for (file, flag) in &files {
             setns(file, *flag)?;
@@ -189,12 +205,21 @@ pub fn execute_in(pid: u32, still: impl FnOnce() -> bool, command: &[OsString]) 
         if let Ok(directory) = directory {
             let _ = std::env::set_current_dir(directory);
         }
-        Ok(true)
+        Ok(())
     };
     match enter() {
-        Ok(true) => execute(command),
-        Ok(false) => failed("it has just ended".into()),
+        Ok(()) => execute(command),
         Err(e) => failed(format!("failed to enter its namespaces: {e}")),
+    }
+}
+
+fn check_owner(namespace: &File) -> io::Result<()> {
+    let owner = File::from(sys::owner_of_namespace(namespace.as_fd())?).metadata()?;
+    let own = std::fs::metadata("/proc/self/ns/user")?;
+    if (owner.dev(), owner.ino()) == (own.dev(), own.ino()) {
+        Ok(())
+    } else {
+        Err(io::Error::other("it went to a user namespace of its own"))
     }
 }
 

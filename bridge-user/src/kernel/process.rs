@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::process::Child;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::{Pid, getpgid, getpgrp};
 
 use super::sys;
 use crate::model::ProcessId;
@@ -51,6 +53,31 @@ pub fn runs(process: ProcessId) -> io::Result<bool> {
     Ok(stat.is_some_and(|stat| {
         stat.start_ticks == process.start_ticks && !matches!(stat.state, 'Z' | 'X')
     }))
+}
+
+/// Inode of a process's namespace, for `kind` net, mnt or uts; `None` where it is gone.
+pub fn namespace_inode(pid: u32, kind: &str) -> Option<u64> {
+    // A process may end while we look at it.
+    let file = fs::metadata(namespace_path(pid, kind));
+    file.map(|file| file.ino()).ok()
+}
+
+/// The processes in a network and a mount namespace, by their inodes.
+pub fn in_namespaces(network: u64, mounts: u64) -> io::Result<Vec<ProcessId>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")?.flatten() {
+        let name = entry.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        // Identified before it is looked at: what has its number later is another one.
+        let process = identify(pid)?;
+        let is_in = |kind, inode| namespace_inode(pid, kind) == Some(inode);
+        if is_in("net", network) && is_in("mnt", mounts) {
+            found.extend(process);
+        }
+    }
+    Ok(found)
 }
 
 /// A file of a process's namespace, for `kind` net, mnt or uts.
@@ -115,8 +142,10 @@ impl Signals {
         Ok(Self(SignalFd::with_flags(&set, flags)?))
     }
 
-    /// Waits for a child and passes signals on to it. One that the terminal sent came to the child
-    /// too, for both are in its foreground process group: it is not sent twice.
+    /// Waits for a child and passes signals on to it. One that the terminal sent to its foreground
+    /// process group came to the child too, where that is in it: it is not sent twice. SIGHUP for a
+    /// terminal that went away comes to the leader of the session alone (`tty_signal_session_leader`,
+    /// drivers/tty/tty_jobctrl.c, v6.18).
     ///
     /// Gives what a shell would: the exit code, or 128 and the number of the signal that ended it.
     pub fn wait_for(&self, child: &mut Child) -> io::Result<u8> {
@@ -134,8 +163,12 @@ impl Signals {
                 Err(errno) => return Err(errno.into()),
             }
             while let Some(signal) = self.0.read_signal()? {
-                if signal.ssi_code != libc::SI_KERNEL {
-                    process.signal(signal.ssi_signo.cast_signed())?;
+                let number = signal.ssi_signo.cast_signed();
+                let has_it = signal.ssi_code == libc::SI_KERNEL
+                    && number != libc::SIGHUP
+                    && is_in_our_group(child.id());
+                if !has_it {
+                    process.signal(number)?;
                 }
             }
             if let Some(status) = child.try_wait()? {
@@ -144,6 +177,11 @@ impl Signals {
             }
         }
     }
+}
+
+fn is_in_our_group(pid: u32) -> bool {
+    let pid = i32::try_from(pid).map(Pid::from_raw);
+    pid.is_ok_and(|pid| getpgid(Some(pid)) == Ok(getpgrp()))
 }
 
 /// Lets the signals come that [`Signals::block`] keeps away.

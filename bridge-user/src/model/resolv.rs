@@ -82,9 +82,9 @@ impl ResolvConf {
         conf
     }
 
-    /// Whether the text of a file is ours to change: one of ours, or one that says nothing.
+    /// Whether the text of a file is ours to change: one of ours, be it torn, or one that says nothing.
     pub fn is_ours(text: &str) -> bool {
-        text.is_empty() || text.lines().next() == Some(MARK)
+        MARK.starts_with(text) || text.lines().next() == Some(MARK)
     }
 
     /// The same with other nameservers, where some are given; else without those on a loopback address,

@@ -100,6 +100,11 @@ impl Error {
     /// What to change on the host.
     fn other_host(&self) -> Option<String> {
         Some(match self {
+            Self::Store(error) if error.may_be_full_disk() => {
+                "if its file system is full: runs/*/log in the state directory are the outputs of runs, \
+                 truncate -s 0 empties one"
+                    .into()
+            }
             Self::Store(StoreError::OpenToOthers { .. }) => {
                 "give a directory of its own with --state-dir, or chmod 700 it".into()
             }

@@ -15,7 +15,7 @@ use std::time::Duration;
 pub use reader::Reader;
 use rusqlite::config::DbConfig;
 use rusqlite::types::FromSql;
-use rusqlite::{Connection, Row, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Row, TransactionBehavior};
 
 /// `PRAGMA user_version` of a file with `schema.sql`.
 const SCHEMA_VERSION: i64 = 4;
@@ -83,6 +83,17 @@ pub enum StoreError {
         /// How many there are.
         limit: u32,
     },
+}
+
+impl StoreError {
+    /// Whether the file system may have no room, which SQLite tells in several ways.
+    pub fn may_be_full_disk(&self) -> bool {
+        let Self::Sqlite(error) = self else {
+            return false;
+        };
+        let code = error.sqlite_error_code();
+        code.is_some_and(|code| matches!(code, ErrorCode::DiskFull | ErrorCode::SystemIoFailure))
+    }
 }
 
 /// The state of one host.

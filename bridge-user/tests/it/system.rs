@@ -1,6 +1,6 @@
 //! Commands about the whole host: demo, doctor, version, completions.
 
-use crate::host::{Host, array, text};
+use crate::host::{Host, array, text, wait_until};
 
 #[test]
 fn the_demo_does_the_main_job_and_removes_everything() {
@@ -173,4 +173,34 @@ fn nothing_is_loaded_that_was_not_asked_for() {
 fn options_without_a_command_are_wrong_usage() {
     let host = Host::new();
     host.bridge_user("-v").fails_with(2, &["no command"]);
+}
+
+#[test]
+fn a_full_disk_is_named_and_no_end() {
+    let host = Host::new();
+    host.call("mkdir -m 700 /run/state").ok();
+    host.call("mount -t tmpfs -o size=1500k,mode=700 full /run/state")
+        .ok();
+    host.create("n");
+    host.netns("a");
+    host.bridge_user("run -d --name loud -- sh -c")
+        .arg("yes; sleep 600")
+        .ok();
+    let connect = || host.bridge_user("net connect n a").run();
+    wait_until("the disk is full", || {
+        let is_full = connect().code != Some(0);
+        host.bridge_user("net disconnect -f n a").run();
+        is_full
+    });
+    let refused = connect();
+    assert!(refused.stderr.contains("state database"), "{refused}");
+    assert!(
+        refused.stderr.contains("hint: if its file system is full"),
+        "{refused}"
+    );
+    host.call("sh -c")
+        .arg("truncate -s 0 /run/state/runs/*/log")
+        .ok();
+    host.connect("n a");
+    host.bridge_user("rm -f loud").ok();
 }

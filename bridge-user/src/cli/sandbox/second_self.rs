@@ -59,7 +59,8 @@ fn keep(keeper: &Keeper) -> io::Result<u8> {
         config: keeper.config.clone(),
     };
     let run = keeper.run.clone();
-    ops::keep(&paths, run, *socket, surroundings, command)
+    ops::keep(&paths, run, *socket, surroundings, command)?;
+    Ok(0)
 }
 
 /// Comes back only when it cannot.

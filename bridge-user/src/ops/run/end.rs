@@ -15,6 +15,9 @@ use crate::ops::{Context, Error};
 /// How long a process may take to end after SIGKILL.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How often what was started meanwhile is looked for.
+const KILL_ROUNDS: u32 = 100;
+
 impl Context {
     /// Forgets a run. One whose command runs is refused, or ended first with `force`; one that is
     /// not there is an error unless `force`.
@@ -62,7 +65,10 @@ impl Context {
         match run.state {
             RunState::Exited => Ok(()),
             RunState::Creating => self.discard(id),
-            RunState::Running if self.is_in_hand(&run)? => self.ensure_netns_name(&run),
+            RunState::Running if self.is_in_hand(&run)? => {
+                self.ensure_netns_name(&run)?;
+                self.ensure_files(&run)
+            }
             RunState::Running | RunState::Stopping => self.finish(run, None),
         }
     }
@@ -77,6 +83,14 @@ impl Context {
             }
             RunState::Creating | RunState::Stopping => false,
         }
+    }
+
+    /// What a run has of its own in /etc: a write may have been cut off.
+    fn ensure_files(&mut self, run: &Run) -> Result<(), Error> {
+        if let Some(sandbox) = self.store.rows().sandbox(&run.id)? {
+            self.write_names(&sandbox)?;
+        }
+        self.write_files(run)
     }
 
     /// Gives a run's namespace its name again, where somebody took it.
@@ -105,23 +119,34 @@ impl Context {
         self.finish(run, None)
     }
 
-    /// Ends the command, where it has not ended.
-    fn kill(&self, run: &Run) -> Result<(), RunError> {
+    /// Ends the command, where it has not ended, and with it all that is in the run's own namespaces:
+    /// what it started, and what `exec` did.
+    fn kill(&self, run: &Run) -> Result<(), Error> {
         let Some(id) = run.process.filter(|_| run.boot_id == self.boot_id) else {
             return Ok(());
         };
-        let failed = || RunError::process("end the process", &run.name);
+        let failed = || RunError::process("end a process", &run.name);
         let Some(process) = Process::open(id).map_err(failed())? else {
             return Ok(());
         };
-        process.signal(libc::SIGKILL).map_err(failed())?;
-        if process.wait(KILL_TIMEOUT).map_err(failed())? {
+        let network = self.store.rows().sandbox(&run.id)?.map(|is| is.inode);
+        let namespaces = network.zip(process::namespace_inode(id.pid, "mnt"));
+        end(run, id.pid, &process)?;
+        let Some((network, mounts)) = namespaces else {
             return Ok(());
+        };
+        for _ in 0..KILL_ROUNDS {
+            let others = process::in_namespaces(network, mounts).map_err(failed())?;
+            if others.is_empty() {
+                return Ok(());
+            }
+            for other in others {
+                if let Some(process) = Process::open(other).map_err(failed())? {
+                    end(run, other.pid, &process)?;
+                }
+            }
         }
-        Err(RunError::Stubborn {
-            name: run.name.to_string(),
-            pid: id.pid,
-        })
+        Err(RunError::Breeding(run.name.to_string()).into())
     }
 
     /// Ends a run, whose row says so before anything is done, so that whoever comes after a crash goes
@@ -160,4 +185,14 @@ impl Context {
         errors.note(self.release_sandbox(&run.id));
         errors.into_result()
     }
+}
+
+fn end(run: &Run, pid: u32, process: &Process) -> Result<(), RunError> {
+    let failed = || RunError::process("end a process", &run.name);
+    process.signal(libc::SIGKILL).map_err(failed())?;
+    if process.wait(KILL_TIMEOUT).map_err(failed())? {
+        return Ok(());
+    }
+    let name = run.name.to_string();
+    Err(RunError::Stubborn { name, pid })
 }

@@ -68,6 +68,9 @@ pub enum RunError {
         /// The process.
         pid: u32,
     },
+    /// Others are started as fast as they end.
+    #[error("the processes of sandbox {0} do not end: others are started meanwhile")]
+    Breeding(String),
     /// A call about a process failed.
     #[error("failed to {action} of sandbox {name}")]
     Process {
@@ -98,6 +101,7 @@ impl RunError {
                     "bridge-user inspect {name} -f '{{{{.HostConfig.NetworkMode}}}}' shows whose"
                 )
             }
+            Self::Breeding(name) => format!("bridge-user rm -f {name} tries again"),
             Self::NoLog(_) => "run it with -d to have one".into(),
             Self::NoGateway(_) => "write the address instead".into(),
             Self::Conflict(RunConflict::Mixed) => {

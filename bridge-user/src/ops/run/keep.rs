@@ -5,12 +5,18 @@ use std::fs::File;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use crate::fault;
 use crate::kernel::launch::{self, Surroundings};
 use crate::kernel::process::Signals;
 use crate::model::Id;
 use crate::ops::{Context, Error, Paths};
+
+/// How often, and after what time, a keeper in the background tries again.
+const TRIES: u32 = 60;
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Who waits for a run's command.
 #[derive(Debug)]
@@ -52,6 +58,20 @@ impl Keeper {
         Ok(Ended { code, left_wrong })
     }
 
+    /// The same in the background: nobody else knows the exit code, and nobody waits, so what fails is
+    /// tried again for some time.
+    fn keep_on(mut self) -> io::Result<()> {
+        let code = self.signals.wait_for(&mut self.child)?;
+        fault::step();
+        for _ in 0..TRIES {
+            if self.free(code).is_ok() {
+                break;
+            }
+            thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+
     fn free(&self, code: u8) -> Result<(), Error> {
         // Without a state, it was purged: there is nothing left to free.
         match Context::open_existing(&self.paths)? {
@@ -62,15 +82,15 @@ impl Keeper {
 }
 
 /// The keeper of a run in the background: starts the launcher, which is told what to do by the other
-/// end of `socket`, waits for the command, and frees what the run had. What it cannot, the next
-/// command does, and tells.
+/// end of `socket`, waits for the command, and frees what the run had. What it cannot, a later command
+/// does, which does not know the exit code.
 pub fn keep(
     paths: &Paths,
     run: Id,
     socket: i32,
     surroundings: &Surroundings,
     command: &[OsString],
-) -> io::Result<u8> {
+) -> io::Result<()> {
     let socket = launch::inherited_alone(socket)?;
     // The terminal's signals and its end are for the foreground.
     nix::unistd::setsid()?;
@@ -78,8 +98,7 @@ pub fn keep(
     let signals = Signals::block()?;
     let child = spawn_launcher(&socket, surroundings, command)?;
     drop(socket);
-    let keeper = Keeper::new(run, paths.clone(), child, signals);
-    keeper.keep().map(|ended| ended.code)
+    Keeper::new(run, paths.clone(), child, signals).keep_on()
 }
 
 pub(super) fn spawn_launcher(

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::{RunError, RunSpec, files};
+use crate::kernel::netns::NetNs;
 use crate::model::{
-    BUILTIN_BRIDGE, EndpointName, Id, NETNS_DIR, Network, NetworkMode, ProcessId, Run, RunConfig,
+    BUILTIN_BRIDGE, EndpointName, Id, NETNS_DIR, Network, NetworkMode, Run, RunConfig,
 };
 use crate::ops::{Context, Error};
 
@@ -13,8 +14,8 @@ pub(super) enum Place {
     Host,
     /// A namespace of its own, on these networks.
     Own(Vec<Network>),
-    /// Another run's, and that one's process.
-    Joined(Box<Run>, ProcessId),
+    /// That of another run, which has not joined a third one.
+    Joined(Box<Run>),
 }
 
 impl Context {
@@ -32,15 +33,35 @@ impl Context {
         Ok(())
     }
 
-    pub(super) fn place(&mut self, spec: &RunSpec) -> Result<Place, Error> {
-        Ok(match &spec.network {
+    /// `--network` with the names of networks in place of their ids.
+    pub(super) fn by_name(&self, mode: &NetworkMode) -> Result<NetworkMode, Error> {
+        let NetworkMode::Networks(texts) = mode else {
+            return Ok(mode.clone());
+        };
+        let mut names = Vec::new();
+        for text in texts {
+            // The default network is made on first use.
+            let found = self.find_summary(text)?.map(|network| network.name);
+            let found = found.or_else(|| (text == BUILTIN_BRIDGE).then(|| text.clone()));
+            names.push(found.ok_or_else(|| Error::NetworkNotFound(text.clone()))?);
+        }
+        Ok(NetworkMode::parse(&names).map_err(RunError::from)?)
+    }
+
+    pub(super) fn place(&mut self, mode: &NetworkMode) -> Result<Place, Error> {
+        Ok(match mode {
             NetworkMode::Host => Place::Host,
             NetworkMode::None => Place::Own(Vec::new()),
             NetworkMode::Container(text) => {
                 let run = self.find_run(text)?;
-                let gone = || RunError::NotJoinable(text.clone());
-                let process = self.running_process(&run)?.ok_or_else(gone)?;
-                Place::Joined(run.into(), process)
+                let running = |run: &Run| {
+                    let process = self.running_process(run)?;
+                    process.ok_or_else(|| Error::from(gone(run.name.as_str())))
+                };
+                running(&run)?;
+                let owner = self.network_owner(run)?;
+                running(&owner)?;
+                Place::Joined(owner.into())
             }
             NetworkMode::Networks(names) => {
                 let mut networks: Vec<Network> = Vec::new();
@@ -58,18 +79,46 @@ impl Context {
         })
     }
 
+    /// Whose network a run has: its own, or that of the one it joined.
+    fn network_owner(&self, run: Run) -> Result<Run, Error> {
+        let NetworkMode::Container(id) = &run.config.network else {
+            return Ok(run);
+        };
+        let owner = self.store.rows().run(&id.parse().map_err(|_| gone(id))?)?;
+        Ok(owner.ok_or_else(|| gone(id))?)
+    }
+
+    /// The namespace whose network a run has, by the name that leads to it; `None` for the host's. It is
+    /// not its process that is asked, which may have gone elsewhere.
+    pub(super) fn network_of(&self, run: &Run) -> Result<Option<NetNs>, Error> {
+        let owner = self.network_owner(run.clone())?;
+        let Some(sandbox) = self.store.rows().sandbox(&owner.id)? else {
+            return match owner.config.network {
+                NetworkMode::Host => Ok(None),
+                _ => Err(gone(owner.name.as_str()).into()),
+            };
+        };
+        let namespace = NetNs::open(&netns_path(&owner.name))?;
+        if namespace.id().cookie == sandbox.cookie {
+            Ok(Some(namespace))
+        } else {
+            Err(gone(owner.name.as_str()).into())
+        }
+    }
+
     pub(super) fn config(
         &self,
         spec: &RunSpec,
+        mode: &NetworkMode,
         place: &Place,
         id: &Id,
         name: &EndpointName,
     ) -> RunConfig {
-        let network = match (&spec.network, place) {
+        let network = match (mode, place) {
             (_, Place::Own(networks)) if !networks.is_empty() => {
                 NetworkMode::Networks(networks.iter().map(|n| n.name.to_string()).collect())
             }
-            (_, Place::Joined(other, _)) => NetworkMode::Container(other.id.to_string()),
+            (_, Place::Joined(other)) => NetworkMode::Container(other.id.to_string()),
             (mode, _) => mode.clone(),
         };
         let own_files = match place {
@@ -85,14 +134,14 @@ impl Context {
         RunConfig {
             command: command.map(Into::into).collect(),
             hostname: match (place, &spec.hostname) {
-                (Place::Joined(other, _), _) => other.config.hostname.clone(),
+                (Place::Joined(other), _) => other.config.hostname.clone(),
                 (_, Some(hostname)) => hostname.to_string(),
                 (Place::Host, None) => files::host_name(),
                 (Place::Own(_), None) => id.short().to_owned(),
             },
             network,
             files: match place {
-                Place::Joined(other, _) => other.config.files.clone(),
+                Place::Joined(other) => other.config.files.clone(),
                 _ => own_files.map(|path| path.display().to_string()),
             },
             detached: spec.detached,
@@ -100,6 +149,10 @@ impl Context {
             add_hosts: spec.add_hosts.clone(),
         }
     }
+}
+
+fn gone(owner: &str) -> RunError {
+    RunError::NotJoinable(owner.to_owned())
 }
 
 pub(super) fn name_taken(other: &Run) -> RunError {

@@ -105,13 +105,14 @@ pub fn execute_in_run(context: Context, text: &str, command: &[OsString]) -> Err
         let name = run.name.to_string();
         let process = context.running_process(&run)?;
         let process = process.ok_or_else(|| RunError::NotRunning(name.clone()))?;
-        Ok((name, process))
+        let network = context.network_of(&run)?;
+        Ok((name, process, network))
     });
     drop(context);
     match found {
-        Ok((name, process)) => {
+        Ok((name, process, network)) => {
             let still = || process::runs(process).unwrap_or(false);
-            let cause = launch::execute_in(process.pid, still, command);
+            let cause = launch::execute_in(network.as_ref(), process.pid, still, command);
             RunError::Launch { name, cause }.into()
         }
         Err(error) => error,

@@ -59,8 +59,8 @@ pub struct Started {
 }
 
 impl RunSpec {
-    fn check(&self) -> Result<(), RunError> {
-        self.network.check(&GivenOptions {
+    fn check(&self, mode: &NetworkMode) -> Result<(), RunError> {
+        mode.check(&GivenOptions {
             hostname: self.hostname.is_some(),
             dns: !self.dns.is_empty(),
             add_hosts: !self.add_hosts.is_empty(),
@@ -70,8 +70,8 @@ impl RunSpec {
             links: !self.links.is_empty(),
         })?;
         let wants_gateway = self.add_hosts.iter().any(|host| host.address.is_none());
-        if wants_gateway && !matches!(self.network, NetworkMode::Networks(_)) {
-            return Err(RunError::NoGateway(self.network.as_text()));
+        if wants_gateway && !matches!(mode, NetworkMode::Networks(_)) {
+            return Err(RunError::NoGateway(mode.as_text()));
         }
         Ok(())
     }
@@ -80,16 +80,17 @@ impl RunSpec {
 impl Context {
     /// Starts a command in a sandbox of its own. What was made for it goes again on an error.
     pub fn start(&mut self, spec: &RunSpec) -> Result<Started, Error> {
-        spec.check()?;
+        let mode = self.by_name(&spec.network)?;
+        spec.check(&mode)?;
         let id = random_id()?;
         let name = match &spec.name {
             Some(name) => name.clone(),
             None => id.short().parse()?,
         };
         self.check_name(&name)?;
-        let place = self.place(spec)?;
+        let place = self.place(&mode)?;
         let run = Run {
-            config: self.config(spec, &place, &id, &name),
+            config: self.config(spec, &mode, &place, &id, &name),
             id,
             name,
             state: RunState::Creating,
@@ -110,8 +111,8 @@ impl Context {
             Ok(rows.put_run(&run)?)
         })?;
         fault::step();
-        let made = self.make(&run, spec, &place);
-        made.map_err(|cause| cause.undone(self.discard(&run.id)))
+        self.make(&run, spec, &place)
+            .map_err(|cause| cause.undone(self.discard(&run.id)))
     }
 
     fn make(&mut self, run: &Run, spec: &RunSpec, place: &Place) -> Result<Started, Error> {
@@ -121,7 +122,8 @@ impl Context {
                 self.make_sandbox(run, spec, networks)?;
                 Some(netns_path(&run.name))
             }
-            Place::Joined(_, process) => Some(process::namespace_path(process.pid, "net")),
+            Place::Joined(owner) if !owner.has_sandbox() => None,
+            Place::Joined(owner) => Some(netns_path(&owner.name)),
         };
         if !matches!(place, Place::Joined(..)) {
             self.write_files(run)?;
@@ -131,11 +133,11 @@ impl Context {
             etc: run.config.files.clone().map(PathBuf::from),
             hostname: Some(run.config.hostname.clone()),
         };
-        let joined = match place {
-            Place::Joined(other, _) => Some(other.as_ref()),
-            _ => None,
+        let owner = match place {
+            Place::Joined(owner) => owner.as_ref(),
+            _ => run,
         };
-        self.execute(run, &spec.command, &surroundings, joined)
+        self.execute(run, &spec.command, &surroundings, owner)
     }
 
     /// The namespace, its name, its hosts file, and an endpoint on each network.
@@ -182,7 +184,7 @@ impl Context {
         run: &Run,
         command: &[OsString],
         surroundings: &Surroundings,
-        joined: Option<&Run>,
+        owner: &Run,
     ) -> Result<Started, Error> {
         let failed = |action| RunError::process(action, &run.name);
         let refused = |cause: LaunchError| RunError::Launch {
@@ -202,11 +204,12 @@ impl Context {
         let child = child.map_err(failed("start the launcher"))?;
         drop(socket);
         let pid = launch.ready().map_err(refused)?;
-        if let Some(other) = joined
-            && self.running_process(other)?.is_none()
-        {
-            // The number may have been another process's when the launcher entered.
-            return Err(RunError::NotJoinable(other.name.to_string()).into());
+        // A name may have led elsewhere when the launcher entered.
+        if let Some(sandbox) = self.store.rows().sandbox(&owner.id)? {
+            let is_in = NetNs::open(&process::namespace_path(pid, "net"))?.id();
+            if is_in.cookie != sandbox.cookie {
+                return Err(RunError::NotJoinable(owner.name.to_string()).into());
+            }
         }
         let mut run = Run {
             process: process::identify(pid).map_err(failed("identify the process"))?,

@@ -114,6 +114,29 @@ fn the_terminal_stays_and_its_signals_come_once() {
     assert_eq!(terminal.ended().code, Some(41), "one Ctrl-C is one SIGINT");
 }
 
+/// The kernel tells the leader of the session alone, which `run` is here.
+#[test]
+fn the_end_of_the_terminal_comes_to_the_command() {
+    let host = Host::new();
+    let script =
+        "trap 'echo hup >/run/hup; exit' HUP; touch /run/ready; while :; do sleep 0.05; done";
+    host.call("sh -c")
+        .arg(&format!("cat >/run/script <<'END'\n{script}\nEND\n"))
+        .ok();
+    let run = "exec /run/bin/bridge-user --state-dir /run/state run --name t --network none -- \
+               sh /run/script";
+    let terminal = host
+        .call("script --quiet --command")
+        .arg(run)
+        .arg("/dev/null")
+        .spawn();
+    wait_until("the script runs", || !host.files("/run/ready").is_empty());
+    wait_for_state(&host, "t", "running");
+    terminal.end(Signal::SIGKILL);
+    wait_until("the script is told", || !host.files("/run/hup").is_empty());
+    wait_for_state(&host, "t", "exited");
+}
+
 #[test]
 fn in_the_background_the_output_is_the_log() {
     let host = Host::new();
@@ -288,4 +311,35 @@ fn a_name_is_used_once() {
     host.bridge_user("run --name ../a -- true")
         .fails_with_usage();
     host.assert_as_before(&before, "something was changed");
+}
+
+/// Without privileges, a command may still have mounts of its own, in a user namespace of its own.
+#[test]
+fn exec_executes_nothing_that_a_command_put_in_the_way() {
+    let host = Host::new();
+    let script = "printf '#!/bin/sh\\ntouch /run/fooled\\n' >/run/user/id; chmod 755 /run/user/id
+                  mount --bind /run/user/id /usr/bin/id; touch /run/user/ready; sleep 600";
+    host.call("install -d -o 65534 /run/user").ok();
+    host.bridge_user("run -d --name a --")
+        .arg("setpriv")
+        .arg("--reuid=65534")
+        .arg("--clear-groups")
+        .arg("unshare")
+        .arg("--user")
+        .arg("--map-root-user")
+        .arg("--mount")
+        .arg("--net")
+        .arg("sh")
+        .arg("-c")
+        .arg(script)
+        .ok();
+    wait_until("it is in the way", || {
+        !host.files("/run/user/ready").is_empty()
+    });
+    host.bridge_user("exec a -- id")
+        .fails_with(125, &["sandbox a", "user namespace of its own"]);
+    assert_eq!(host.files("/run/fooled"), [""; 0]);
+    // Who joins it is in the sandbox's network, not in the one that the command made.
+    let joined = host.bridge_user("run --rm --network container:a -- ip -br addr show eth0");
+    assert!(joined.ok().contains("UP"));
 }

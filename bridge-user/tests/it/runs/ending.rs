@@ -92,6 +92,49 @@ fn rm_refuses_what_runs_unless_forced() {
 }
 
 #[test]
+fn rm_ends_all_that_runs_in_it_and_nothing_else() {
+    let host = Host::new();
+    host.bridge_user("run -d --name a -- sh -c")
+        .arg("sleep 4321 & sleep 4322; true")
+        .ok();
+    let exec = host.bridge_user("exec a -- sleep 4323").spawn();
+    sleeper(&host, "--name joined --network container:a");
+    let sleeping = |seconds| {
+        host.call("pgrep -fx")
+            .arg(&format!("sleep {seconds}"))
+            .run()
+    };
+    wait_until("all are there", || {
+        (4321..=4323).all(|seconds| sleeping(seconds).code == Some(0))
+    });
+    host.bridge_user("rm -f a").ok();
+    for seconds in 4321..=4323 {
+        assert_ne!(sleeping(seconds).code, Some(0), "sleep {seconds}");
+    }
+    assert!(exec.ended().was_killed());
+    assert_eq!(field(&host, "joined", ".State.Status"), "running");
+    host.bridge_user("rm -f joined").ok();
+    assert_freed(&host);
+}
+
+#[test]
+fn a_keeper_that_cannot_end_it_tries_again() {
+    let host = Host::new();
+    host.bridge_user("run -d --name a -- sh -c")
+        .arg("sleep 1; exit 3")
+        .ok();
+    host.configure("nonsense = 1\n");
+    wait_until("the command has ended", || {
+        processes(&host, "sleep").is_empty()
+    });
+    std::thread::sleep(Duration::from_millis(500));
+    host.configure("");
+    wait_for_state(&host, "a", "exited");
+    assert_eq!(field(&host, "a", ".State.ExitCode"), "3");
+    assert_freed(&host);
+}
+
+#[test]
 fn without_its_keeper_it_runs_on_and_its_end_is_found() {
     let host = Host::new();
     sleeper(&host, "--name a");

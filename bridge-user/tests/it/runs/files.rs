@@ -75,6 +75,25 @@ fn a_torn_file_is_mended() {
 }
 
 #[test]
+fn torn_files_of_whatever_network_are_mended() {
+    let host = Host::new();
+    host.create("n");
+    sleeper(&host, "--name none --network none");
+    sleeper(&host, "--name n --network n");
+    sleeper(&host, "--name host --network host --add-host x:192.0.2.1");
+    let own = |name| format!("/run/state/runs/{}", field(&host, name, ".Id"));
+    for directory in ["/etc/netns/none".into(), "/etc/netns/n".into(), own("host")] {
+        for name in ["hosts", "resolv.conf", "hostname"] {
+            let path = format!("{directory}/{name}");
+            let whole = host.read(&path);
+            host.call(&format!("truncate -s 7 {path}")).ok();
+            host.bridge_user("reconcile").ok();
+            assert_eq!(host.read(&path), whole, "{path}");
+        }
+    }
+}
+
+#[test]
 fn the_host_name_is_its_own() {
     let host = Host::new();
     let outside = host.call("hostname").ok();

@@ -145,6 +145,21 @@ fn one_sandbox_joins_the_network_of_another() {
 }
 
 #[test]
+fn nobody_joins_what_has_ended_or_another_of_its_name() {
+    let host = Host::new();
+    sleeper(&host, "--name a");
+    sleeper(&host, "--name joined --network container:a");
+    sleeper(&host, "--name twice --network container:joined");
+    let network = |name| namespaces(&host, &field(&host, name, ".State.Pid"))[0].clone();
+    assert_eq!(network("twice"), network("a"));
+    host.bridge_user("rm -f a").ok();
+    let join = || host.bridge_user("run --network container:joined -- true");
+    join().fails_with(125, &["cannot join", "not running", "hint: "]);
+    sleeper(&host, "--name a");
+    join().fails_with(125, &["cannot join", "not running", "hint: "]);
+}
+
+#[test]
 fn what_excludes_what_is_said_in_dockers_words() {
     let host = Host::new();
     host.create("n");
@@ -194,6 +209,44 @@ fn what_excludes_what_is_said_in_dockers_words() {
         ),
         ("--network host --network-alias x", "network-scoped alias"),
         ("--network host --add-host x:host-gateway", "host-gateway"),
+    ] {
+        let words = format!("run --name b {options} -- true");
+        host.bridge_user(&words).fails_with(125, &[part]);
+    }
+    host.assert_as_before(&before, "a refused command changed something");
+}
+
+#[test]
+fn an_id_of_a_network_excludes_what_its_name_does() {
+    let host = Host::new();
+    host.create("n");
+    sleeper(&host, "--name a");
+    let before = host.snapshot();
+    let id = |name| {
+        let inspect = host.bridge_user(&format!("net inspect {name} -f {{{{.Id}}}}"));
+        inspect.ok().trim().to_owned()
+    };
+    for (options, part) in [
+        (
+            format!("--network {} --ip 10.90.0.9", id("bridge")),
+            "user specified IP address",
+        ),
+        (
+            format!("--network {} --network-alias x", id("bridge")),
+            "network-scoped alias",
+        ),
+        (
+            format!("--network n --network {}", id("bridge")),
+            "conflicting options",
+        ),
+        (
+            format!("--network n --network {}", id("n")),
+            "specified multiple times",
+        ),
+        (
+            format!("--network {} --ip 10.90.0.9", id("none")),
+            "user specified IP address",
+        ),
     ] {
         let words = format!("run --name b {options} -- true");
         host.bridge_user(&words).fails_with(125, &[part]);
