@@ -1,6 +1,12 @@
 //! Frames between endpoints of one network: who carries them, and that they arrive.
 
-use crate::host::{Endpoint, Host, array, number, wait_until};
+use std::net::Ipv4Addr;
+use std::thread;
+use std::time::Duration;
+
+use bridge_ebpf::testing::raw;
+
+use crate::host::{Endpoint, Host, array, mac, number, wait_until};
 
 /// A network with two endpoints in `a` and `b`.
 fn pair(host: &Host, create: &str) -> (Endpoint, Endpoint) {
@@ -176,4 +182,117 @@ fn the_fdb_map_is_readable_by_bpftool() {
         .map(|byte| format!("{:02x}", number(byte)))
         .collect();
     assert_eq!(bytes.join(":"), a.mac);
+}
+
+/// Types of frames for experiments (IEEE 802-2014, 9.2.4): what is tried, and the end of it.
+const EXPERIMENT: u16 = 0x88b5;
+const END: u16 = 0x88b6;
+
+#[test]
+fn frames_for_nobody_are_flooded_to_trusted_endpoints_only() {
+    for datapath in ["tc", "off"] {
+        let host = Host::new();
+        let (a, b) = pair(&host, &format!("--datapath {datapath}"));
+        host.netns("t");
+        let trusted = host.connect("--trusted n t");
+        for (leg, floods) in [(&a.host_leg, false), (&trusted.host_leg, true)] {
+            assert_eq!(host.bridge_port(leg)["flood"], floods, "{leg}");
+        }
+        let wire = host.wire(&a);
+        let receivers = [(&b, host.wire(&b)), (&trusted, host.wire(&trusted))];
+        let own = mac(&a.mac);
+        let nobody = raw([0x02, 0, 0, 0, 0x77, 0x77], own, EXPERIMENT, b"nobody");
+        wire.send(&nobody);
+        wire.send(&raw([0xff; 6], own, END, b"end"));
+        for (receiver, seen) in receivers {
+            let mut frames = Vec::new();
+            wait_until("the end arrives", || {
+                frames.extend(seen.arrived().into_iter().map(|arrival| arrival.frame));
+                frames
+                    .iter()
+                    .any(|frame| frame[12..14] == END.to_be_bytes())
+            });
+            let is_trusted = receiver.sandbox == "t";
+            assert_eq!(frames.contains(&nobody), is_trusted, "{}", receiver.sandbox);
+        }
+        host.assert_pings("t", &a.ipv4);
+        host.assert_pings("b", &trusted.ipv4);
+    }
+}
+
+/// An IPv4 packet to a group, with the header's checksum right.
+fn to_group(from: &Endpoint, group: [u8; 4], protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let source: Ipv4Addr = from.ipv4.parse().expect("IPv4");
+    let length = u16::try_from(20 + payload.len()).expect("it is short");
+    let [high, low] = length.to_be_bytes();
+    let start = [0x45, 0, high, low, 0, 0, 0, 0, 1, protocol, 0, 0];
+    let mut packet = [&start[..], &source.octets(), &group, payload].concat();
+    let sum = sum_of(&packet[..20]);
+    packet[10..12].copy_from_slice(&sum);
+    let [_, b, c, d] = group;
+    let to = [0x01, 0x00, 0x5e, b & 0x7f, c, d];
+    raw(to, mac(&from.mac), 0x0800, &packet)
+}
+
+/// The Internet checksum (RFC 1071) of an even number of bytes.
+fn sum_of(bytes: &[u8]) -> [u8; 2] {
+    let words = bytes
+        .chunks(2)
+        .map(|w| u32::from(u16::from_be_bytes([w[0], w[1]])));
+    let sum: u32 = words.sum();
+    let sum = (sum & 0xffff) + (sum >> 16);
+    (!u16::try_from(sum).expect("few words carry once")).to_be_bytes()
+}
+
+#[test]
+fn who_asks_for_groups_takes_none_from_others() {
+    let host = Host::new();
+    let (a, b) = pair(&host, "");
+    let bridge = host.bridge_of("n");
+    let c = host.join("n", "c");
+    let [wire, from_b, seen] = [&a, &b, &c].map(|endpoint| host.wire(endpoint));
+    // A general query of version 2 that wants its answers within 0.1 s (RFC 2236, 2).
+    let mut query = vec![0x11, 1, 0, 0, 0, 0, 0, 0];
+    let sum = sum_of(&query);
+    query[2..4].copy_from_slice(&sum);
+    let query = to_group(&a, [224, 0, 0, 1], 2, &query);
+    let datagram = [0x0f, 0xa0, 0x13, 0x88, 0, 12, 0, 0, 1, 2, 3, 4];
+    let datagram = to_group(&b, [239, 1, 2, 3], 17, &datagram);
+    let arrives = || {
+        seen.arrived();
+        from_b.send(&datagram);
+        from_b.send(&raw([0xff; 6], mac(&b.mac), END, b"end"));
+        let mut frames = Vec::new();
+        wait_until("the end arrives", || {
+            frames.extend(seen.arrived().into_iter().map(|arrival| arrival.frame));
+            frames
+                .iter()
+                .any(|frame| frame[12..14] == END.to_be_bytes())
+        });
+        frames
+            .iter()
+            .any(|frame| frame.starts_with(&datagram[..42]))
+    };
+    let query = || {
+        wire.send(&query);
+        // The bridge believes it once its answers are due (`br_multicast_querier_exists`).
+        thread::sleep(Duration::from_millis(300));
+    };
+    assert!(arrives(), "nobody asked");
+    query();
+    assert!(arrives(), "a asked");
+    // Where the bridge snoops, a takes them: the test of the test, and what reconcile mends.
+    let snoops = || {
+        host.link(None, &bridge).expect("it is there")["linkinfo"]["info_data"]["mcast_snooping"]
+            == 1
+    };
+    assert!(!snoops());
+    host.call(&format!(
+        "ip link set {bridge} type bridge mcast_snooping 1"
+    ))
+    .ok();
+    query();
+    assert!(snoops() && !arrives(), "a asked a bridge that snoops");
+    host.bridge_user("reconcile").ok();
+    assert!(!snoops() && arrives(), "after reconcile");
 }

@@ -37,12 +37,17 @@ pub struct BridgeSpec<'a> {
 pub struct PortFlags {
     /// No frame goes to another isolated port.
     pub isolated: bool,
-    /// Frames come from stations with an FDB entry at this port only (Linux 5.16).
+    /// Frames come from stations with an FDB entry at this port only (Linux 5.16); so nobody else is
+    /// behind it, and frames for stations without an entry are not flooded to it.
     pub locked: bool,
 }
 
 /// Makes a bridge, or makes it right; gives its index.
-/// As `ip link add NAME address MAC type bridge forward_delay 0`, then `ip link set dev NAME mtu N`.
+/// As `ip link add NAME address MAC type bridge forward_delay 0 mcast_snooping 0`, then `ip link set dev
+/// NAME mtu N`.
+///
+/// It does not snoop: whoever sends a query for groups would be believed, and get what nobody asked for
+/// in its stead (`br_multicast_querier_exists`, net/bridge/br_multicast.c, v6.18).
 pub fn ensure_bridge(netlink: &mut Netlink, spec: &BridgeSpec<'_>) -> Result<u32, NetlinkError> {
     if link(netlink, spec.name)?.is_none() {
         create_bridge(netlink, spec)?;
@@ -68,6 +73,14 @@ pub fn ensure_bridge(netlink: &mut Netlink, spec: &BridgeSpec<'_>) -> Result<u32
     if !message.attributes.is_empty() {
         set(netlink, message).map_err(failed("change bridge", spec.name))?;
     }
+    if bridge.snoops {
+        tracing::info!("ip link set dev {} type bridge mcast_snooping 0", spec.name);
+        let mut message = LinkMessage::default();
+        message.header.index = bridge.index;
+        message.attributes = vec![bridge_info(vec![InfoBridge::MulticastSnooping(false)])];
+        let changed = netlink.change(RouteNetlinkMessage::NewLink(message), 0);
+        changed.map_err(failed("change bridge", spec.name))?;
+    }
     Ok(bridge.index)
 }
 
@@ -87,33 +100,47 @@ fn is_bridge(link: &Link) -> bool {
 /// The MTU is not given here but changed afterwards: only then does the kernel take it as the
 /// user's will (`br_change_mtu`, net/bridge/br_device.c, v6.18).
 fn create_bridge(netlink: &mut Netlink, spec: &BridgeSpec<'_>) -> Result<(), NetlinkError> {
-    tracing::info!("ip link add {} type bridge forward_delay 0", spec.name);
+    tracing::info!(
+        "ip link add {} type bridge forward_delay 0 mcast_snooping 0",
+        spec.name
+    );
     let mut message = LinkMessage::default();
     message.attributes = vec![
         LinkAttribute::IfName(spec.name.to_owned()),
         LinkAttribute::Address(spec.mac.to_vec()),
-        LinkAttribute::LinkInfo(vec![
-            LinkInfo::Kind(InfoKind::Bridge),
-            LinkInfo::Data(InfoData::Bridge(vec![InfoBridge::ForwardDelay(0)])),
+        bridge_info(vec![
+            InfoBridge::ForwardDelay(0),
+            InfoBridge::MulticastSnooping(false),
         ]),
     ];
     let result = netlink.change(RouteNetlinkMessage::NewLink(message), NEW);
     made("bridge", spec.name, result)
 }
 
+fn bridge_info(options: Vec<InfoBridge>) -> LinkAttribute {
+    LinkAttribute::LinkInfo(vec![
+        LinkInfo::Kind(InfoKind::Bridge),
+        LinkInfo::Data(InfoData::Bridge(options)),
+    ])
+}
+
 /// Makes a link a port of a bridge, without learning and without an IPv6 address of its own.
 /// As `ip link set dev NAME master BRIDGE addrgenmode none` and
-/// `bridge link set dev NAME learning off isolated on|off locked on|off`.
+/// `bridge link set dev NAME learning off isolated on|off locked on|off flood off|on`.
 pub fn ensure_port(
     netlink: &mut Netlink,
     port: u32,
     bridge: u32,
     flags: PortFlags,
 ) -> Result<(), NetlinkError> {
-    let isolated = if flags.isolated { "on" } else { "off" };
+    let word = |on: bool| if on { "on" } else { "off" };
     tracing::info!("ip link set dev if{port} master if{bridge} addrgenmode none");
-    let locked = if flags.locked { "on" } else { "off" };
-    tracing::info!("bridge link set dev if{port} learning off isolated {isolated} locked {locked}");
+    tracing::info!(
+        "bridge link set dev if{port} learning off isolated {} locked {} flood {}",
+        word(flags.isolated),
+        word(flags.locked),
+        word(!flags.locked)
+    );
     let mut join = LinkMessage::default();
     join.header.index = port;
     join.attributes = vec![LinkAttribute::Controller(bridge)];
@@ -138,6 +165,7 @@ pub fn ensure_port(
             InfoBridgePort::Learning(false),
             InfoBridgePort::Isolated(flags.isolated),
             InfoBridgePort::Locked(flags.locked),
+            InfoBridgePort::UnicastFlood(!flags.locked),
         ])),
     ])];
     // Port settings are taken by RTM_NEWLINK alone (`rtnl_changelink`, net/core/rtnetlink.c).

@@ -4,7 +4,7 @@ use std::io;
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, LinkXdp,
+    InfoBridge, InfoData, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, LinkXdp,
 };
 
 use super::{Netlink, NetlinkError, failed};
@@ -30,6 +30,8 @@ pub struct Link {
     pub peer: Option<u32>,
     /// Number of the XDP program that runs natively.
     pub xdp_program: Option<u32>,
+    /// Of a bridge: whether it looks into IGMP and MLD for who wants which group.
+    pub snoops: bool,
 }
 
 impl From<LinkMessage> for Link {
@@ -44,6 +46,7 @@ impl From<LinkMessage> for Link {
             master: None,
             peer: None,
             xdp_program: None,
+            snoops: false,
         };
         for attribute in message.attributes {
             match attribute {
@@ -59,10 +62,15 @@ impl From<LinkMessage> for Link {
                     });
                 }
                 LinkAttribute::LinkInfo(infos) => {
-                    link.kind = infos.into_iter().find_map(|info| match info {
-                        LinkInfo::Kind(kind) => Some(kind.to_string()),
-                        _ => None,
-                    });
+                    for info in infos {
+                        match info {
+                            LinkInfo::Kind(kind) => link.kind = Some(kind.to_string()),
+                            LinkInfo::Data(InfoData::Bridge(facts)) => {
+                                link.snoops = facts.contains(&InfoBridge::MulticastSnooping(true));
+                            }
+                            _ => {}
+                        }
+                    }
                 }
                 _ => {}
             }
