@@ -3,6 +3,7 @@
 //! Looks only, needs no privilege, and goes on whatever it finds.
 
 mod dns;
+mod state;
 
 use std::env;
 use std::fs;
@@ -91,6 +92,7 @@ pub struct SeenDaemon {
 pub fn doctor(paths: &Paths, daemon: Option<&SeenDaemon>) -> Vec<Finding> {
     let mut findings = vec![privileges(), kernel(), bpffs(), pins()];
     findings.extend(config::findings(paths));
+    findings.push(state::finding(paths));
     findings.push(jit());
     findings.extend(tools());
     findings.extend(forwarding());

@@ -18,7 +18,7 @@ use rusqlite::types::FromSql;
 use rusqlite::{Connection, ErrorCode, Row, TransactionBehavior};
 
 /// `PRAGMA user_version` of a file with `schema.sql`.
-const SCHEMA_VERSION: i64 = 4;
+pub const SCHEMA_VERSION: i64 = 4;
 
 /// The database in a state directory.
 const DATABASE: &str = "state.db";
@@ -119,11 +119,16 @@ impl Store {
             .mode(0o700)
             .create(directory)
             .map_err(failed)?;
-        let mode = fs::metadata(directory)
-            .map_err(failed)?
-            .permissions()
-            .mode()
-            & 0o777;
+        Self::check_directory(directory)
+    }
+
+    /// Refuses a directory that others may read.
+    pub fn check_directory(directory: &Path) -> Result<(), StoreError> {
+        let metadata = fs::metadata(directory).map_err(|source| StoreError::Directory {
+            path: directory.into(),
+            source,
+        })?;
+        let mode = metadata.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
             return Err(StoreError::OpenToOthers {
                 path: directory.into(),

@@ -82,6 +82,74 @@ fn doctor_fails_where_something_needed_is_missing() {
     assert!(ran.stdout.contains("nft"), "{ran}");
 }
 
+/// What doctor says of the state, and whether it fails.
+fn state_by_doctor(host: &Host) -> (serde_json::Value, Option<i32>) {
+    let ran = host.bridge_user("doctor --format json").run();
+    let findings = ran.stdout.lines().map(|line| {
+        let finding: serde_json::Value = serde_json::from_str(line).expect("an object a line");
+        finding
+    });
+    let mut states = findings.filter(|finding| finding["Check"] == "state");
+    (states.next().expect("the state is looked at"), ran.code)
+}
+
+#[test]
+fn doctor_fails_where_commands_cannot_open_the_state() {
+    let host = Host::new();
+    let (none, code) = state_by_doctor(&host);
+    assert_eq!((&none["Status"], code), (&"ok".into(), Some(0)), "{none}");
+    host.create("n");
+    let (there, code) = state_by_doctor(&host);
+    assert_eq!((&there["Status"], code), (&"ok".into(), Some(0)), "{there}");
+    let broken = [
+        (
+            "chmod 755 /run/state",
+            "chmod 700 /run/state",
+            "open to others",
+            "chmod 700",
+        ),
+        (
+            "mv /run/state/state.db /run/state/kept",
+            "mv /run/state/kept /run/state/state.db",
+            "not a database",
+            "purge --yes --lost",
+        ),
+    ];
+    for (harm, mend, said, advice) in broken {
+        host.call(harm).ok();
+        if said == "not a database" {
+            host.call("sh -c")
+                .arg("echo no rows here >/run/state/state.db")
+                .ok();
+        }
+        // What doctor says is what commands meet.
+        host.bridge_user("net ls").fails_with(1, &[said]);
+        let (state, code) = state_by_doctor(&host);
+        assert_eq!(
+            (&state["Status"], code),
+            (&"failure".into(), Some(1)),
+            "{state}"
+        );
+        assert!(
+            state["Detail"].as_str().is_some_and(|d| d.contains(said)),
+            "{state}"
+        );
+        assert!(
+            state["Advice"].as_str().is_some_and(|a| a.contains(advice)),
+            "{state}"
+        );
+        host.call(mend).ok();
+    }
+    host.change_meta(|meta| meta.owner += 1);
+    host.bridge_user("net ls").fails_with(1, &["another state"]);
+    let (state, code) = state_by_doctor(&host);
+    assert_eq!(
+        (&state["Status"], code),
+        (&"failure".into(), Some(1)),
+        "{state}"
+    );
+}
+
 #[test]
 fn doctor_changes_nothing() {
     let host = Host::new();
