@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::io;
 use std::iter;
 use std::os::fd::AsFd;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -14,14 +16,15 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use super::lock::{Lock, Object};
 use super::ports::PortDetails;
 use super::{Context, Error};
-use crate::kernel::bpf::{Events, Road, TracedFrame};
+use crate::kernel::bpf::{Events, Lease, Road, TracedFrame};
 
-/// How long the program goes on after the reader's last sign of life.
+/// How long the program goes on after our last sign of life.
 const LEASE: Duration = Duration::from_secs(5);
-/// How long events are handed on before the lease is renewed.
+/// How often we give one.
+const RENEWAL: Duration = Duration::from_secs(1);
+/// How long events are handed on before anything else is looked at, and how long it is waited for them.
 const ROUND: Duration = Duration::from_millis(500);
-/// How often it gives one.
-const RENEWAL_MS: u16 = 1000;
+const WAIT_MS: u16 = 1000;
 
 /// A running trace. The state is nobody's meanwhile: other commands go on, purge too.
 pub struct Trace {
@@ -70,37 +73,46 @@ impl Context {
 }
 
 impl Trace {
-    /// Hands events to `tell` until SIGINT or SIGTERM, or until it fails.
+    /// Hands events to `tell` until SIGINT or SIGTERM, or until it fails. However long `tell` takes,
+    /// what finds the ring buffer full is counted.
     pub fn run(mut self, mut tell: impl FnMut(&Traced<'_>) -> io::Result<()>) -> Result<(), Error> {
-        let ended = self.follow(&mut tell);
-        self.events.want(Duration::ZERO)?;
-        ended
+        let failed = |errno: Errno| Error::Wait(errno.into());
+        let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
+        // Before there is a second thread, which would be ended by them.
+        signals.thread_block().map_err(failed)?;
+        let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC).map_err(failed)?;
+        let lease = Lease::open()?;
+        thread::scope(|scope| {
+            let (wanted, unwanted) = mpsc::channel();
+            let keeper = scope.spawn(|| keep(lease, unwanted));
+            let ended = self.follow(&mut tell, &signals, || keeper.is_finished());
+            drop(wanted);
+            let kept = keeper.join().expect("renewing a lease does not panic");
+            ended.and(kept)
+        })
     }
 
     fn follow(
         &mut self,
         tell: &mut impl FnMut(&Traced<'_>) -> io::Result<()>,
+        signals: &SignalFd,
+        is_over: impl Fn() -> bool,
     ) -> Result<(), Error> {
-        let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
-        let failed = |errno: Errno| Error::Wait(errno.into());
-        signals.thread_block().map_err(failed)?;
-        let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC).map_err(failed)?;
         let mut lost = self.events.lost()?;
         loop {
-            self.events.want(LEASE)?;
             let ended = {
                 let fds = iter::once(signals.as_fd()).chain(self.events.fds());
                 let mut ready: Vec<_> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
-                match poll(&mut ready, PollTimeout::from(RENEWAL_MS)) {
+                match poll(&mut ready, PollTimeout::from(WAIT_MS)) {
                     Ok(_) | Err(Errno::EINTR) => {}
-                    Err(errno) => return Err(failed(errno)),
+                    Err(errno) => return Err(Error::Wait(errno.into())),
                 }
-                ready[0].any().unwrap_or(true)
+                ready[0].any().unwrap_or(true) || is_over()
             };
             while let Some(line) = self.events.next_line() {
                 tell(&Traced::Line(&line)).map_err(Error::Output)?;
             }
-            // The lease is renewed, and signals are looked at, however much comes.
+            // Signals are looked at, however much comes.
             let round = Instant::now();
             while round.elapsed() < ROUND
                 && let Some(frame) = self.events.next_frame()
@@ -127,5 +139,15 @@ impl Trace {
             _ => self.misses,
         };
         kind && (!self.only_ports || self.ports.contains_key(&frame.slot))
+    }
+}
+
+/// Asks the program for events until nobody wants them any more.
+fn keep(mut lease: Lease, unwanted: Receiver<()>) -> Result<(), Error> {
+    loop {
+        lease.want(LEASE)?;
+        if unwanted.recv_timeout(RENEWAL) != Err(RecvTimeoutError::Timeout) {
+            return Ok(lease.want(Duration::ZERO)?);
+        }
     }
 }

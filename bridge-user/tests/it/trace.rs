@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bridge_common::DropReason;
 use bridge_ebpf::testing::raw;
-use bridge_user::kernel::bpf::Events;
+use bridge_user::kernel::bpf::{Events, Lease};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -32,6 +32,48 @@ fn dropped(host: &Host, endpoint: &Endpoint) -> u64 {
     host.stats(&endpoint.host_leg).drops[DropReason::SpoofedMac as usize]
 }
 
+/// Events that a trace told, and those that it told were lost.
+fn count(told: &str) -> (u64, u64) {
+    let (mut delivered, mut lost) = (0, 0);
+    for line in told.lines() {
+        let event: Value = serde_json::from_str(line).expect("a line is an object");
+        match event.get("Lost") {
+            Some(count) => lost += number(count),
+            None => delivered += 1,
+        }
+    }
+    (delivered, lost)
+}
+
+#[test]
+fn what_a_reader_missed_that_takes_nothing_for_long_is_told() {
+    let host = Host::new();
+    let (a, frame) = stage(&host);
+    let wire = host.wire(&a);
+    let before = dropped(&host, &a);
+    let trace = host.trace("--drops");
+    // The pipe has room for less than the ring buffer, and nobody reads it meanwhile.
+    let sent = 5000;
+    let burst = |frames: u64| {
+        for _ in 0..frames / 50 {
+            (0..50).for_each(|_| wire.send(&frame));
+            thread::sleep(Duration::from_millis(1));
+        }
+    };
+    burst(sent / 2);
+    thread::sleep(Duration::from_secs(7));
+    burst(sent / 2);
+    wait_until("every frame is dropped", || {
+        dropped(&host, &a) == before + sent
+    });
+    let (delivered, lost) = count(&trace.stop());
+    assert!(
+        lost > 0 && delivered > 2000,
+        "{delivered} told, {lost} lost"
+    );
+    assert_eq!(delivered + lost, sent);
+}
+
 #[test]
 fn what_a_slow_reader_missed_is_told() {
     let host = Host::new();
@@ -50,14 +92,7 @@ fn what_a_slow_reader_missed_is_told() {
         dropped(&host, &a) == before + sent
     });
     trace.signal(Signal::SIGCONT);
-    let (mut delivered, mut lost) = (0, 0);
-    for line in trace.stop().lines() {
-        let event: Value = serde_json::from_str(line).expect("a line is an object");
-        match event.get("Lost") {
-            Some(count) => lost += number(count),
-            None => delivered += 1,
-        }
-    }
+    let (delivered, lost) = count(&trace.stop());
     assert!(
         lost > 0 && delivered > 2000,
         "{delivered} told, {lost} lost"
@@ -78,11 +113,12 @@ fn no_lost_event_goes_uncounted_while_the_reader_renews() {
         let reader = scope.spawn(|| {
             host.inside(|| {
                 let mut events = Events::open().expect("the maps are pinned");
+                let mut lease = Lease::open().expect("the maps are pinned");
                 let lost = events.lost().expect("it is readable");
                 let (mut delivered, mut renewals) = (0, 0);
                 loop {
                     let is_over = ended.load(Ordering::Acquire);
-                    events.want(Duration::from_secs(5)).expect("it is writable");
+                    lease.want(Duration::from_secs(5)).expect("it is writable");
                     renewals += 1;
                     // It begins when some are lost, however fast it is.
                     let begun = events.lost().expect("it is readable") > lost;
@@ -95,7 +131,7 @@ fn no_lost_event_goes_uncounted_while_the_reader_renews() {
                         break;
                     }
                 }
-                events.want(Duration::ZERO).expect("it is writable");
+                lease.want(Duration::ZERO).expect("it is writable");
                 (delivered, events.lost().expect("it is readable") - lost)
             })
         });

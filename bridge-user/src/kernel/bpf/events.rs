@@ -15,9 +15,13 @@ use super::{BpfError, failed, pins};
 /// The reader of the ring buffer: there is one at a time.
 pub struct Events {
     ring: RingBuf<MapData>,
-    state: Array<MapData, TraceState>,
     lost: PerCpuArray<MapData, u64>,
     log: ProgramLog,
+}
+
+/// What the program is asked for events by, for a time: renewed as long as somebody wants them.
+pub struct Lease {
+    state: Array<MapData, TraceState>,
 }
 
 /// A frame that was dropped, or left to the bridge.
@@ -37,17 +41,11 @@ pub struct TracedFrame {
     pub head: Vec<u8>,
 }
 
-impl Events {
-    /// Opens the ring buffer of this host's data plane; what nobody read is gone.
+impl Lease {
+    /// Asks for nothing yet.
     pub fn open() -> Result<Self, BpfError> {
-        let mut events = Self {
-            ring: pins::map("EVENTS")?,
-            state: pins::map("TRACE")?,
-            lost: pins::map("LOST")?,
-            log: ProgramLog::open()?,
-        };
-        while events.ring.next().is_some() {}
-        Ok(events)
+        let state = pins::map("TRACE")?;
+        Ok(Self { state })
     }
 
     /// Asks the program for events for so long; zero ends it.
@@ -64,6 +62,19 @@ impl Events {
         };
         let set = self.state.set(0, state, 0);
         set.map_err(failed("write", "map TRACE"))
+    }
+}
+
+impl Events {
+    /// Opens the ring buffer of this host's data plane; what nobody read is gone.
+    pub fn open() -> Result<Self, BpfError> {
+        let mut events = Self {
+            ring: pins::map("EVENTS")?,
+            lost: pins::map("LOST")?,
+            log: ProgramLog::open()?,
+        };
+        while events.ring.next().is_some() {}
+        Ok(events)
     }
 
     /// Events that found the ring buffer full, since it was made.

@@ -30,7 +30,7 @@ use bridge_common::{
 pub use bridge_ebpf::Check;
 pub use counters::Counters;
 pub use error::BpfError;
-pub use events::{Events, TracedFrame};
+pub use events::{Events, Lease, TracedFrame};
 pub use explain::{Explained, Road, Trial};
 pub use hook::Hook;
 pub use links::LinkedPair;
