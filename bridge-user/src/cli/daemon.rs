@@ -17,7 +17,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::CliError;
-use crate::model::{LogConfig, LogFormat, LogLevel, Upstream};
+use crate::model::{DnsConfig, HostListen, LogConfig, LogFormat, LogLevel, Upstream};
 use crate::ops::{self, Config, Context, Paths};
 use crate::service::{self, Settings};
 
@@ -35,16 +35,20 @@ pub(super) struct DaemonArguments {
     /// several in their order.
     #[arg(long, value_name = "ADDRESS[:PORT]")]
     upstream: Vec<Upstream>,
+    /// Answer the host's own questions at this loopback address too, not at those of the configuration;
+    /// several at each.
+    #[arg(long, value_name = "ADDRESS[:PORT]")]
+    listen: Vec<HostListen>,
 }
 
 pub(super) fn run(arguments: &DaemonArguments, paths: &Paths) -> Result<(), CliError> {
     let settings = Settings {
         state_directory: paths.state.clone(),
-        upstreams: upstreams(arguments, paths)?,
+        dns: dns(arguments, paths)?,
         reload: {
             let (arguments, paths) = (arguments.clone(), paths.clone());
-            Box::new(move || match upstreams(&arguments, &paths) {
-                Ok(upstreams) => Some(upstreams),
+            Box::new(move || match dns(&arguments, &paths) {
+                Ok(dns) => Some(dns),
                 Err(error) => {
                     tracing::error!("nothing is changed: {}", ops::chain(&error));
                     None
@@ -65,12 +69,15 @@ pub(super) fn run(arguments: &DaemonArguments, paths: &Paths) -> Result<(), CliE
 }
 
 /// The options count before the configuration.
-fn upstreams(arguments: &DaemonArguments, paths: &Paths) -> Result<Vec<Upstream>, ops::Error> {
-    if arguments.upstream.is_empty() {
-        Ok(Config::read(paths.config.as_deref())?.dns.upstreams)
-    } else {
-        Ok(arguments.upstream.clone())
+fn dns(arguments: &DaemonArguments, paths: &Paths) -> Result<DnsConfig, ops::Error> {
+    let mut dns = Config::read(paths.config.as_deref())?.dns;
+    if !arguments.upstream.is_empty() {
+        dns.upstreams.clone_from(&arguments.upstream);
     }
+    if !arguments.listen.is_empty() {
+        dns.listen.clone_from(&arguments.listen);
+    }
+    Ok(dns)
 }
 
 /// Opening the state makes right what is not, as it does for every command.

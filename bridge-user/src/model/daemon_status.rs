@@ -1,6 +1,6 @@
 //! What the daemon says of itself: one JSON object to whoever connects to its socket.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,14 +21,14 @@ pub struct DaemonStatus {
     pub questions: QuestionCounts,
 }
 
-/// A gateway address of a network that tells names.
+/// A gateway address of a network that tells names, or one where the host asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct DaemonListener {
-    /// The address.
-    pub address: IpAddr,
-    /// The id of the network.
-    pub network: String,
+    /// The address and port.
+    pub address: SocketAddr,
+    /// The id of the network; none is the host's.
+    pub network: Option<String>,
     /// Why nothing listens there.
     pub error: Option<String>,
 }

@@ -2,6 +2,7 @@
 //! here, and a value that exists is valid (parse, don't validate).
 
 mod daemon_status;
+mod dns_config;
 mod endpoint;
 mod endpoint_link;
 mod hosts;
@@ -19,6 +20,7 @@ mod sandbox;
 mod sizes;
 
 pub use daemon_status::{DAEMON_SOCKET, DaemonListener, DaemonStatus, QuestionCounts};
+pub use dns_config::{DnsConfig, HostListen, ParseHostListenError};
 pub use endpoint::{Endpoint, State};
 pub use endpoint_link::EndpointLink;
 pub use hosts::HostsFile;

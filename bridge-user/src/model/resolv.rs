@@ -22,7 +22,7 @@ pub struct Upstream(pub SocketAddr);
 
 /// Why a text is no nameserver.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("upstream {0:?} is neither an address nor ADDRESS:PORT ([ADDRESS]:PORT for IPv6)")]
+#[error("{0:?} is neither an address nor ADDRESS:PORT ([ADDRESS]:PORT for IPv6)")]
 pub struct ParseUpstreamError(String);
 
 impl From<IpAddr> for Upstream {

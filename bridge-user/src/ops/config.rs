@@ -11,7 +11,7 @@ use super::doctor::{Finding, Status};
 use super::{Paths, chain, file};
 use crate::ipam::AddressPools;
 use crate::kernel::bpf::{self, OtherSize};
-use crate::model::{LogConfig, MapSizes, NetworkOptions, Upstream};
+use crate::model::{DnsConfig, LogConfig, MapSizes, NetworkOptions};
 
 /// Where the file is, unless the user says.
 const DEFAULT_PATH: &str = "/etc/bridge-user/config.toml";
@@ -38,14 +38,6 @@ pub struct NetworkDefaults {
     pub default_address_pools: AddressPools,
     /// Driver options of the default network, which nobody creates.
     pub default_network_options: NetworkOptions,
-}
-
-/// What the daemon's DNS should do.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DnsConfig {
-    /// Who is asked others' names; none: the nameservers of the host's resolv.conf.
-    pub upstreams: Vec<Upstream>,
 }
 
 /// The configuration cannot be used.
@@ -189,6 +181,10 @@ mod tests {
             (
                 "[dns]\nupstreams = [\"dns.example\"]",
                 ["line 2", "\"dns.example\""],
+            ),
+            (
+                "[dns]\nlisten = [\"0.0.0.0\"]",
+                ["line 2", "0.0.0.0:53 is no address on the loopback"],
             ),
             (
                 "[log]\nlevel = \"loud\"",

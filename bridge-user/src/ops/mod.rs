@@ -36,7 +36,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use attach::ConnectSpec;
-pub use config::{Config, ConfigError, DnsConfig, NetworkDefaults};
+pub use config::{Config, ConfigError, NetworkDefaults};
 pub use create::CreateSpec;
 pub use demo::demo;
 pub use doctor::{Finding, SeenDaemon, Status, doctor};

@@ -19,7 +19,7 @@ use super::watch::{Wakes, follow_when_wanted, pass_on_events, sweep_when_wanted}
 use super::{ServiceError, notify};
 use crate::kernel::files::Stamp;
 use crate::kernel::netns;
-use crate::model::{DaemonStatus, Upstream};
+use crate::model::{DaemonStatus, DnsConfig};
 
 /// How often we look whether we listen where we should, events or not.
 const LOOK: Duration = Duration::from_secs(1);
@@ -31,10 +31,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub struct Settings {
     /// Where the state is.
     pub state_directory: PathBuf,
-    /// Who is asked others' names; nobody: the host's nameservers.
-    pub upstreams: Vec<Upstream>,
-    /// Reads the upstreams again; `None` where that fails, of which it tells itself.
-    pub reload: Box<dyn Fn() -> Option<Vec<Upstream>>>,
+    /// Whom its DNS asks, and where else it answers.
+    pub dns: DnsConfig,
+    /// Reads that again; `None` where that fails, of which it tells itself.
+    pub reload: Box<dyn Fn() -> Option<DnsConfig>>,
     /// Makes right what is not; it may block, and tells of its errors itself.
     pub sweep: Arc<dyn Fn() + Send + Sync>,
     /// Files of the host that `follow` has to be called after changes of, and at first.
@@ -63,7 +63,7 @@ async fn serve(settings: &Settings) -> Result<(), ServiceError> {
     let boot_id = netns::boot_id()?;
     let mut runs = RunWatch::new(&settings.state_directory, boot_id, Arc::clone(&wakes));
     let mut dns = Dns::new(&settings.state_directory);
-    dns.set_upstreams(&settings.upstreams);
+    dns.configure(&settings.dns);
     dns.listen();
     runs.ensure();
     // Whatever happened while no daemon ran.
@@ -98,8 +98,8 @@ async fn serve(settings: &Settings) -> Result<(), ServiceError> {
             _ = hup.recv() => {
                 notify::reloading();
                 tracing::info!("reloading");
-                if let Some(upstreams) = (settings.reload)() {
-                    dns.set_upstreams(&upstreams);
+                if let Some(config) = (settings.reload)() {
+                    dns.configure(&config);
                 }
                 dns.listen();
                 wakes.sweep.notify_one();

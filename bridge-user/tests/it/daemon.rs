@@ -205,7 +205,7 @@ fn it_says_how_it_is() {
     let listener = |address: &str| json!({"Address": address, "Network": id, "Error": null});
     assert_eq!(
         said["Listeners"],
-        json!([listener("10.91.0.1"), listener("fd00:91::1")])
+        json!([listener("10.91.0.1:53"), listener("[fd00:91::1]:53")])
     );
     assert_eq!(said["Upstreams"], json!(["192.0.2.1:53", "192.0.2.2:53"]));
     let counts = json!({"Answered": 1, "Forwarded": 0, "Malformed": 1, "Limited": 0});

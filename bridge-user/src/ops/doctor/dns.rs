@@ -113,15 +113,19 @@ fn told(status: &DaemonStatus) -> String {
 fn not_listening(status: &DaemonStatus, networks: &[Network]) -> impl Iterator<Item = Finding> {
     status.listeners.iter().filter_map(|listener| {
         let error = listener.error.as_ref()?;
-        let mut known = networks.iter();
-        let network = known.find(|network| network.id.as_str() == listener.network)?;
+        let whose = match &listener.network {
+            None => "for the host ([dns] listen)".to_owned(),
+            Some(id) => {
+                let mut known = networks.iter();
+                let network = known.find(|network| network.id.as_str() == id)?;
+                format!("the gateway of network {}", network.name)
+            }
+        };
+        let (ip, port) = (listener.address.ip(), listener.address.port());
         Some(Finding::bad(
             CHECK,
             Status::Failure,
-            format!(
-                "the daemon cannot listen at {} port 53, the gateway of network {}: {error}",
-                listener.address, network.name
-            ),
+            format!("the daemon cannot listen at {ip} port {port}, {whose}: {error}"),
             "ss -lntup 'sport = 53' shows who has it",
         ))
     })

@@ -53,9 +53,9 @@ impl Forwarder {
         }
     }
 
-    /// Asks these from now on, and forgets what was answered.
-    pub(super) fn set_upstreams(&self, upstreams: &[Upstream]) {
-        self.upstreams.set(upstreams);
+    /// Asks these from now on, and not those places, which are our own; forgets what was answered.
+    pub(super) fn configure(&self, upstreams: &[Upstream], own: &[SocketAddr]) {
+        self.upstreams.set(upstreams, own);
         self.forget();
     }
 
@@ -103,7 +103,10 @@ impl Forwarder {
             tracing::debug!("{client} asks us what we ask it: {:?}", question.query);
             return question.answer_with(ResponseCode::Refused);
         }
-        let servers = self.upstreams.servers(|ip| ip != client && !is_here(ip));
+        let servers = self.upstreams.servers(|ip| {
+            // The host is many, and one of them may answer the others.
+            (ip != client || client.is_loopback()) && !is_here(ip)
+        });
         let ask = || self.ask_all(servers, question.for_others());
         let found = asked.get_or_init(ask).await.clone();
         self.leave(&key, &asked);

@@ -1,4 +1,4 @@
-//! The sockets of one gateway address: UDP and TCP, port 53 there and nowhere else.
+//! The sockets of one address: UDP and TCP, there and nowhere else.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -15,12 +15,9 @@ use tokio::time::{sleep, timeout};
 use super::limits::What;
 use super::message::{UDP_BYTES, write};
 use super::queue::Queue;
-use super::{Resolver, Step};
+use super::{Place, Resolver, Step};
 use crate::kernel::datagrams;
 use crate::model::Id;
-
-/// RFC 1035, 4.2.
-const PORT: u16 = 53;
 
 /// Sockets for datagrams, among which clients are spread.
 const SOCKETS: u32 = 16;
@@ -46,12 +43,8 @@ pub(super) struct Listener {
 
 impl Listener {
     /// Binds the address, which the kernel need not have yet, and answers there.
-    pub(super) fn start(
-        resolver: &Arc<Resolver>,
-        network: &Id,
-        address: IpAddr,
-    ) -> io::Result<Self> {
-        let address = SocketAddr::new(address, PORT);
+    pub(super) fn start(resolver: &Arc<Resolver>, place: &Place) -> io::Result<Self> {
+        let (address, network) = (place.address, &place.network);
         let datagrams = datagrams::bind(address, SOCKETS, RECEIVE_BUFFER_BYTES)?;
         let tcp = TcpListener::from_std(bind_stream(address)?)?;
         let mut udp = Vec::new();
@@ -99,7 +92,7 @@ fn bind_stream(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-async fn answer_datagrams(resolver: Arc<Resolver>, network: Id, socket: UdpSocket) {
+async fn answer_datagrams(resolver: Arc<Resolver>, network: Option<Id>, socket: UdpSocket) {
     let socket = Arc::new(socket);
     let mut queue = Queue::default();
     loop {
@@ -115,7 +108,7 @@ async fn answer_datagrams(resolver: Arc<Resolver>, network: Id, socket: UdpSocke
             sleep(PAUSE).await;
         }
         for (client, bytes) in queue.take_turn() {
-            answer_datagram(&resolver, &network, &socket, client, &bytes);
+            answer_datagram(&resolver, network.as_ref(), &socket, client, &bytes);
         }
         // Other sockets have their turn.
         yield_now().await;
@@ -137,7 +130,7 @@ fn take_all(socket: &UdpSocket, queue: &mut Queue) -> io::Result<()> {
 
 fn answer_datagram(
     resolver: &Arc<Resolver>,
-    network: &Id,
+    network: Option<&Id>,
     socket: &Arc<UdpSocket>,
     client: SocketAddr,
     bytes: &[u8],
@@ -171,7 +164,7 @@ fn send(socket: &UdpSocket, client: SocketAddr, answer: Option<Vec<u8>>) {
     }
 }
 
-async fn accept(resolver: Arc<Resolver>, network: Id, listener: TcpListener) {
+async fn accept(resolver: Arc<Resolver>, network: Option<Id>, listener: TcpListener) {
     loop {
         let (stream, client) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -186,7 +179,9 @@ async fn accept(resolver: Arc<Resolver>, network: Id, listener: TcpListener) {
         };
         let (resolver, network) = (Arc::clone(&resolver), network.clone());
         tokio::spawn(async move {
-            if let Err(error) = answer_stream(&resolver, &network, client.ip(), stream).await {
+            if let Err(error) =
+                answer_stream(&resolver, network.as_ref(), client.ip(), stream).await
+            {
                 tracing::debug!("connection of {client} ended: {error}");
             }
             drop(held);
@@ -197,7 +192,7 @@ async fn accept(resolver: Arc<Resolver>, network: Id, listener: TcpListener) {
 /// Answers one question after the other (RFC 7766): who asks more at once waits for itself.
 async fn answer_stream(
     resolver: &Arc<Resolver>,
-    network: &Id,
+    network: Option<&Id>,
     client: IpAddr,
     mut stream: TcpStream,
 ) -> io::Result<()> {

@@ -23,7 +23,8 @@ mod queue;
 mod upstreams;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,11 +39,25 @@ use self::listen::Listener;
 use self::message::Question;
 use self::names::Names;
 use self::upstreams::Upstreams;
-use crate::model::{DaemonListener, DaemonStatus, Id, Upstream};
+use crate::model::{DaemonListener, DaemonStatus, DnsConfig, Id};
 use crate::store::{Reader, StoreError};
 
 /// Where a host says who its nameservers are (resolv.conf(5)).
 const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// Where questions are answered, and to whom.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    address: SocketAddr,
+    /// Whose gateway it is; none where the host asks.
+    network: Option<Id>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} port {}", self.address.ip(), self.address.port())
+    }
+}
 
 /// What answers questions, whatever socket they come by.
 #[derive(Debug)]
@@ -86,7 +101,9 @@ struct Forward {
 #[derive(Debug)]
 pub(super) struct Dns {
     resolver: Arc<Resolver>,
-    listeners: BTreeMap<(IpAddr, Id), Result<Listener, String>>,
+    /// Where the host asks.
+    host: Vec<SocketAddr>,
+    listeners: BTreeMap<Place, Result<Listener, String>>,
 }
 
 impl Dns {
@@ -104,26 +121,31 @@ impl Dns {
         };
         Self {
             resolver: Arc::new(resolver),
+            host: Vec::new(),
             listeners: BTreeMap::new(),
         }
     }
 
-    /// Asks these what is not ours from now on; the host's nameservers, if there are none.
-    pub(super) fn set_upstreams(&self, upstreams: &[Upstream]) {
-        self.resolver.forwarder.set_upstreams(upstreams);
+    /// Does as the user says from now on: whom to ask what is not ours, the host's nameservers if
+    /// nobody; and where to answer the host besides.
+    pub(super) fn configure(&mut self, config: &DnsConfig) {
+        self.host = config.listen.iter().map(|listen| listen.0).collect();
+        self.resolver
+            .forwarder
+            .configure(&config.upstreams, &self.host);
     }
 
     /// What there is to say of it.
     pub(super) fn status(&self) -> DaemonStatus {
-        let listeners = self.listeners.iter().map(|((address, network), listener)| {
+        let listeners = self.listeners.iter().map(|(place, listener)| {
             let error = match listener {
                 Ok(listener) if listener.is_alive() => None,
                 Ok(_) => Some("it ended".into()),
                 Err(error) => Some(error.clone()),
             };
             DaemonListener {
-                address: *address,
-                network: network.as_str().into(),
+                address: place.address,
+                network: place.network.as_ref().map(|id| id.as_str().into()),
                 error,
             }
         });
@@ -140,21 +162,24 @@ impl Dns {
         let Ok(names) = self.resolver.names() else {
             return;
         };
-        let wanted = names.listening();
+        let mut wanted = names.listening();
+        wanted.extend(self.host.iter().map(|address| Place {
+            address: *address,
+            network: None,
+        }));
         self.listeners.retain(|place, _| wanted.contains(place));
-        for (address, network) in wanted {
-            let place = (address, network);
+        for place in wanted {
             let present = self.listeners.get(&place);
             if matches!(present, Some(Ok(listener)) if listener.is_alive()) {
                 continue;
             }
-            let started = Listener::start(&self.resolver, &place.1, address);
+            let started = Listener::start(&self.resolver, &place);
             let started = started.map_err(|error| error.to_string());
             match (&started, present) {
-                (Ok(_), _) => tracing::info!("serving names at {address}"),
+                (Ok(_), _) => tracing::info!("serving names at {place}"),
                 (Err(error), Some(Err(before))) if error == before => {}
                 (Err(error), _) => {
-                    tracing::error!("failed to listen at {address}, port 53: {error}");
+                    tracing::error!("failed to listen at {place}: {error}");
                 }
             }
             self.listeners.insert(place, started);
@@ -188,7 +213,7 @@ impl Resolver {
     }
 
     /// Answers a question, or finds that others have to be asked; counts it.
-    fn begin(&self, network: &Id, client: IpAddr, bytes: &[u8]) -> Step {
+    fn begin(&self, network: Option<&Id>, client: IpAddr, bytes: &[u8]) -> Step {
         let step = self.first_step(network, client, bytes);
         match step {
             Step::Silence | Step::Refuse(_) => &self.counts.malformed,
@@ -199,7 +224,7 @@ impl Resolver {
         step
     }
 
-    fn first_step(&self, network: &Id, client: IpAddr, bytes: &[u8]) -> Step {
+    fn first_step(&self, network: Option<&Id>, client: IpAddr, bytes: &[u8]) -> Step {
         let question = match Question::read(bytes) {
             Ok(question) => Box::new(question),
             Err(Some(refusal)) => return Step::Refuse(refusal),
@@ -225,7 +250,7 @@ impl Resolver {
         Step::Answer(question, answer)
     }
 
-    fn find(&self, network: &Id, client: IpAddr, question: &Question) -> Answer {
+    fn find(&self, network: Option<&Id>, client: IpAddr, question: &Question) -> Answer {
         let Ok(names) = self.names() else {
             return Answer::Code(ResponseCode::ServFail);
         };

@@ -1,12 +1,16 @@
 //! Who is called what, and who may ask: the state's rows, put in the order of questions. Pure.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
+use super::Place;
 use super::links::Links;
 use crate::model::{Endpoint, EndpointName, Id, Network, Pool, State};
+
+/// Where gateways are asked (RFC 1035, 4.2).
+const PORT: u16 = 53;
 
 /// All names of the host's networks, as of one transaction.
 #[derive(Debug, Default)]
@@ -26,7 +30,7 @@ pub(super) struct Zone {
     network: Id,
     /// In lower case, as all names here: DNS does not tell them apart (RFC 1035, 2.3.3).
     name: String,
-    pub(super) internal: bool,
+    internal: bool,
     gateways: Vec<IpAddr>,
     subnets: Vec<IpNet>,
     names: HashMap<String, Vec<IpAddr>>,
@@ -44,6 +48,8 @@ struct Owner {
 #[derive(Debug)]
 pub(super) struct Asker<'n> {
     zones: Vec<&'n Zone>,
+    /// It asks on a network that nothing leaves.
+    internal: bool,
     /// Nobody's where the address is no endpoint's: the host's.
     sandbox: Option<&'n Id>,
     names: &'n Names,
@@ -73,9 +79,13 @@ impl Names {
     }
 
     /// Every address that questions are answered at, and the network that it is of.
-    pub(super) fn listening(&self) -> BTreeSet<(IpAddr, Id)> {
+    pub(super) fn listening(&self) -> BTreeSet<Place> {
         let of = |zone: &Zone| zone.gateways.clone().into_iter();
-        let each = |zone| of(zone).map(move |gateway| (gateway, zone.network.clone()));
+        let place = |gateway, zone: &Zone| Place {
+            address: SocketAddr::new(gateway, PORT),
+            network: Some(zone.network.clone()),
+        };
+        let each = |zone| of(zone).map(move |gateway| place(gateway, zone));
         self.zones.iter().flat_map(each).collect()
     }
 
@@ -86,8 +96,16 @@ impl Names {
             .any(|zone| zone.gateways.contains(&address))
     }
 
-    /// Who asks from `client` on `network`; `None` if nobody there may ask.
-    pub(super) fn asker(&self, network: &Id, client: IpAddr) -> Option<Asker<'_>> {
+    /// Who asks from `client` on `network`, or as the host on none; `None` if nobody there may ask.
+    pub(super) fn asker(&self, network: Option<&Id>, client: IpAddr) -> Option<Asker<'_>> {
+        let Some(network) = network else {
+            return client.is_loopback().then(|| Asker {
+                zones: self.zones.iter().collect(),
+                internal: false,
+                sandbox: None,
+                names: self,
+            });
+        };
         let asked = self.zones.iter().find(|zone| zone.network == *network)?;
         if !asked.subnets.iter().any(|subnet| subnet.contains(&client)) {
             return None;
@@ -99,6 +117,7 @@ impl Names {
         zones.extend(on.filter(|zone| zone.network != *network));
         Some(Asker {
             zones,
+            internal: asked.internal,
             sandbox,
             names: self,
         })
@@ -142,7 +161,7 @@ impl Zone {
 impl<'n> Asker<'n> {
     /// Whether it asks on a network that nothing leaves.
     pub(super) fn is_internal(&self) -> bool {
-        self.zones[0].internal
+        self.internal
     }
 
     /// The addresses of a name in lower case: the asker's own links say, then the first network that

@@ -28,6 +28,8 @@ struct Known {
     /// Of the file that was read.
     stamp: Option<Stamp>,
     servers: Vec<SocketAddr>,
+    /// Where we listen for the host.
+    own: Vec<SocketAddr>,
     slow: HashMap<SocketAddr, Instant>,
 }
 
@@ -53,15 +55,17 @@ impl Upstreams {
         *known = Known {
             stamp,
             servers,
+            own: std::mem::take(&mut known.own),
             ..Known::default()
         };
         true
     }
 
-    /// Asks these from now on; the file's, if there are none.
-    pub(super) fn set(&self, upstreams: &[Upstream]) {
+    /// Asks these from now on; the file's, if there are none. Where we listen ourselves, never.
+    pub(super) fn set(&self, upstreams: &[Upstream], own: &[SocketAddr]) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         *known = Known {
+            own: own.into(),
             fixed: !upstreams.is_empty(),
             servers: upstreams.iter().map(|upstream| upstream.0).collect(),
             ..Known::default()
@@ -72,7 +76,7 @@ impl Upstreams {
     pub(super) fn servers(&self, may_ask: impl Fn(IpAddr) -> bool) -> Vec<SocketAddr> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mut servers = known.servers.clone();
-        servers.retain(|server| may_ask(server.ip()));
+        servers.retain(|server| may_ask(server.ip()) && !known.own.contains(server));
         let is_slow = |server: &SocketAddr| {
             let since = known.slow.get(server);
             since.is_some_and(|since| since.elapsed() < SLOW)

@@ -1,6 +1,7 @@
 //! DNS of the daemon.
 
 mod down;
+mod for_host;
 mod hostile;
 mod links;
 mod names;
