@@ -1,5 +1,6 @@
 //! What the daemon answers by DNS: questions at a fixed rate from one thread in one sandbox, on a
-//! network of 100 endpoints with 1,000 names; and what memory it takes meanwhile.
+//! network of 100 endpoints with 1,000 names, or of as many as wanted; and what memory it takes
+//! meanwhile.
 
 use std::{
     fs::{self, File},
@@ -17,7 +18,9 @@ use nix::sched::{CloneFlags, setns};
 use super::report::Machine;
 use crate::process;
 
-const ENDPOINTS: usize = 100;
+/// What the daemon may take with [`FEW`] endpoints or less.
+const RESIDENT_KIB_MAX: u64 = 20 << 10;
+const FEW: usize = 100;
 
 /// Aliases of each endpoint, beside its name.
 const ALIASES: usize = 9;
@@ -31,7 +34,10 @@ const DURATION: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The first network's gateway.
-const GATEWAY: &str = "10.90.0.1:53";
+const GATEWAY: &str = "10.77.0.1:53";
+
+/// Room for more than a thousand.
+const SUBNET: &str = "10.77.0.0/16";
 
 /// What came of a run.
 #[derive(Default)]
@@ -44,15 +50,16 @@ struct Outcome {
 
 /// Measures and prints a table.
 #[expect(clippy::print_stdout, reason = "the table is what the command is for")]
-pub(super) fn measure(binary: &Path) -> Result<()> {
+pub(super) fn measure(binary: &Path, endpoints: usize) -> Result<()> {
     let ours = |words: &[&str]| {
         let mut command = Command::new(binary);
         command.args(["--state-dir", "/run/state-dns"]).args(words);
         command
     };
-    process::output(&mut ours(&["net", "create", "dns"]))?;
+    process::output(&mut ours(&["net", "create", "--subnet", SUBNET, "dns"]))?;
     let mut daemon = Daemon(ours(&["daemon"]).stderr(Stdio::null()).spawn()?);
-    for n in 0..ENDPOINTS {
+    let start = Instant::now();
+    for n in 0..endpoints {
         let (name, mut words) = (format!("d{n}"), vec!["net".into(), "connect".into()]);
         for alias in 0..ALIASES {
             words.extend(["--alias".into(), format!("d{n}x{alias}")]);
@@ -61,10 +68,14 @@ pub(super) fn measure(binary: &Path) -> Result<()> {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         process::output(&mut ours(&words))?;
     }
+    let connected = start.elapsed();
+    // It has read the last of them.
+    thread::sleep(PATIENCE);
     let rest = daemon.resident_kib()?;
     println!(
-        "DNS by UDP, {ENDPOINTS} endpoints with {} names; {}",
-        ENDPOINTS * (ALIASES + 1),
+        "DNS by UDP, {endpoints} endpoints with {} names, connected in {:.1} s; {}",
+        endpoints * (ALIASES + 1),
+        connected.as_secs_f64(),
         Machine::this()?
     );
     println!("memory of the daemon at rest: {} MiB", mib(rest));
@@ -81,17 +92,24 @@ pub(super) fn measure(binary: &Path) -> Result<()> {
         "RSS MiB"
     );
     for rate in RATES {
-        println!("{}", row(rate, &daemon)?);
+        println!("{}", row(rate, endpoints, &daemon)?);
     }
+    let most = daemon.resident_kib()?.max(rest);
+    ensure!(
+        endpoints > FEW || most <= RESIDENT_KIB_MAX,
+        "the daemon takes {} MiB, more than {}",
+        mib(most),
+        mib(RESIDENT_KIB_MAX)
+    );
     daemon.end()?;
     process::output(&mut ours(&["purge", "--yes"]))?;
     Ok(())
 }
 
 /// A line of the table: asks at a rate and looks what that cost.
-fn row(rate: u64, daemon: &Daemon) -> Result<String> {
+fn row(rate: u64, endpoints: usize, daemon: &Daemon) -> Result<String> {
     let before = daemon.cpu_time()?;
-    let mut outcome = load(rate)?;
+    let mut outcome = load(rate, endpoints)?;
     let cpu = daemon.cpu_time()?.saturating_sub(before);
     outcome.latencies.sort();
     let answered = outcome.latencies.len() as u64;
@@ -118,20 +136,20 @@ fn mib(kib: u64) -> String {
 }
 
 /// Asks from the first sandbox.
-fn load(rate: u64) -> Result<Outcome> {
+fn load(rate: u64, endpoints: usize) -> Result<Outcome> {
     let asking = thread::spawn(move || -> Result<Outcome> {
         setns(File::open("/run/netns/d0")?, CloneFlags::CLONE_NEWNET)?;
         let socket = UdpSocket::bind("0.0.0.0:0")?;
         socket.connect(GATEWAY)?;
         socket.set_nonblocking(true)?;
-        ask(&socket, rate)
+        ask(&socket, rate, endpoints)
     });
     asking
         .join()
         .map_err(|_| anyhow::anyhow!("the load panicked"))?
 }
 
-fn ask(socket: &UdpSocket, rate: u64) -> Result<Outcome> {
+fn ask(socket: &UdpSocket, rate: u64, endpoints: usize) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     // By id: at most 65,536 are on their way.
     let mut asked: Vec<Option<Instant>> = vec![None; 1 << 16];
@@ -142,7 +160,7 @@ fn ask(socket: &UdpSocket, rate: u64) -> Result<Outcome> {
         let due = u64::try_from(start.elapsed().as_micros())? * rate / 1_000_000;
         while outcome.sent < due.min(total) {
             let id = u16::try_from(outcome.sent & 0xffff)?;
-            let name = usize::try_from(outcome.sent)? % (ENDPOINTS * ALIASES);
+            let name = usize::try_from(outcome.sent)? % (endpoints * ALIASES);
             let question = question(id, &format!("d{}x{}", name / ALIASES, name % ALIASES));
             last = Instant::now();
             asked[usize::from(id)] = Some(last);

@@ -40,6 +40,9 @@ pub(crate) struct Arguments {
     /// Sandboxes that are connected and disconnected
     #[arg(long, default_value_t = 51, value_parser = clap::value_parser!(u16).range(1..=250))]
     sandboxes: u16,
+    /// Endpoints on the network whose names are asked for; each has ten names
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    endpoints: u16,
     /// Set by bench itself, in the namespaces that it made
     #[arg(long, hide = true)]
     inside: bool,
@@ -107,7 +110,7 @@ fn measure(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
         commands::measure(&binary, arguments.sandboxes)?;
     }
     if wanted(Part::Dns) {
-        dns::measure(&binary)?;
+        dns::measure(&binary, arguments.endpoints.into())?;
     }
     Ok(())
 }
