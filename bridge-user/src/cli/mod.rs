@@ -21,7 +21,6 @@ use std::process::ExitCode;
 use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
 use tracing::Level;
 
-use crate::model::SandboxRefError;
 use crate::ops::{self, Config, Context, Paths};
 use crate::service::ServiceError;
 
@@ -115,9 +114,6 @@ enum CliError {
     /// Options without a command.
     #[error("no command is given: see --help")]
     NoCommand,
-    /// The text names no sandbox.
-    #[error(transparent)]
-    Sandbox(#[from] SandboxRefError),
     /// Prune was not confirmed.
     #[error("nothing was removed: it was not confirmed")]
     NotConfirmed,

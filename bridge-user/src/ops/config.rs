@@ -1,8 +1,7 @@
 //! The configuration: what is set for the whole host, in a file. One table a subject; a key that
 //! nobody knows is an error, so that no setting is ignored.
 
-use std::fs::OpenOptions;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -72,7 +71,7 @@ impl Config {
             Some(path) => (path, true),
             None => (Path::new(DEFAULT_PATH), false),
         };
-        match read_text(path) {
+        match file::read_whole(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound && !required => Ok(Self::default()),
             Err(source) => Err(ConfigError::Read {
                 path: path.into(),
@@ -95,12 +94,6 @@ impl Config {
             }
         })
     }
-}
-
-fn read_text(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    file::open(path, OpenOptions::new().read(true))?.read_to_string(&mut text)?;
-    Ok(text)
 }
 
 /// What `doctor` has to say of the file, and of the maps that it sets the sizes of.

@@ -17,7 +17,6 @@ impl Context {
     ) -> Result<(), Error> {
         let found = self.find_network(network)?;
         let found = found.ok_or_else(|| Error::NetworkNotFound(network.to_owned()))?;
-        let reference = &self.sandbox_by_name(reference)?;
         let sandbox = self.sandbox_of(&found, reference)?;
         if let Some(sandbox) = sandbox {
             let _lock = self.lock(Object::Id(&sandbox))?;

@@ -15,7 +15,7 @@ use crate::kernel::netns::NetNsError;
 use crate::kernel::nft::NftError;
 use crate::kernel::probe::ProbeError;
 use crate::kernel::sysctl::SysctlError;
-use crate::model::{MacAddress, NameError, OptionError, PoolError};
+use crate::model::{MacAddress, NameError, OptionError, PoolError, SandboxRefError};
 use crate::store::StoreError;
 
 /// Why an operation was refused or failed.
@@ -293,6 +293,9 @@ pub enum Error {
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The text names no sandbox.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxRefError),
     /// The state.
     #[error(transparent)]
     Store(#[from] StoreError),

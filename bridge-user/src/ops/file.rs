@@ -60,8 +60,15 @@ pub(super) fn update(path: &Path, text: impl FnOnce(&str) -> String) -> Result<(
     write().map_err(failed("write", path))
 }
 
+/// The text of a file in UTF-8.
+pub(super) fn read_whole(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    open(path, OpenOptions::new().read(true))?.read_to_string(&mut text)?;
+    Ok(text)
+}
+
 /// Opens a regular file, and no other: of those some never end.
-pub(super) fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     // A FIFO would keep us waiting.
     let file = options.custom_flags(libc::O_NONBLOCK).open(path)?;
     if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {

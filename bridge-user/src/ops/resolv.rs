@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Error;
-use super::file::{ensure_file_absent, failed, text_of, update};
+use super::file::{ensure_file_absent, failed, read_whole, text_of, update};
 use super::names::{ETC_NETNS, Names};
 use crate::fault;
 use crate::model::{ResolvConf, Sandbox};
@@ -51,7 +51,7 @@ pub(super) fn remove(sandbox: &Sandbox) -> Result<(), Error> {
 /// The nameservers that this host has, as others may use them.
 pub(super) fn of_host() -> ResolvConf {
     let files = HOST_FILES.map(|path| {
-        let text = fs::read_to_string(path).unwrap_or_default();
+        let text = read_whole(Path::new(path)).unwrap_or_default();
         ResolvConf::parse(&text)
     });
     let reachable = |conf: &&ResolvConf| conf.nameservers.iter().any(|ip| !ip.is_loopback());

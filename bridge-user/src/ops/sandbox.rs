@@ -46,7 +46,6 @@ impl Context {
         reference: &SandboxRef,
         create: bool,
     ) -> Result<HeldSandbox, Error> {
-        let reference = &self.sandbox_by_name(reference)?;
         self.check_connectable(reference)?;
         loop {
             let held = match NetNs::open(&reference.path()) {

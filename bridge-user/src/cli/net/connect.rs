@@ -108,9 +108,10 @@ pub(in crate::cli) fn connect(
     };
     let mut addresses: Vec<IpAddr> = arguments.ip.into_iter().map(Into::into).collect();
     addresses.extend(arguments.ip6.map(IpAddr::from));
+    let mut context = open(paths)?;
     let spec = ConnectSpec {
         network: arguments.network.clone(),
-        sandbox: arguments.sandbox.parse()?,
+        sandbox: context.sandbox_called(&arguments.sandbox)?,
         create: arguments.create,
         name: arguments.name.clone(),
         aliases: arguments.alias.clone(),
@@ -120,7 +121,6 @@ pub(in crate::cli) fn connect(
         interface: arguments.ifname.clone(),
         trusted: arguments.trusted,
     };
-    let mut context = open(paths)?;
     let endpoint = context.connect(&spec)?;
     let text = if let Some(template) = template {
         to_value(&EndpointView::new(&endpoint)).and_then(|view| Ok(template.render(&view)?))
@@ -137,7 +137,7 @@ pub(in crate::cli) fn disconnect(
     arguments: &DisconnectArguments,
     paths: &Paths,
 ) -> Result<(), CliError> {
-    let sandbox = arguments.sandbox.parse()?;
     let mut context = open(paths)?;
+    let sandbox = context.sandbox_called(&arguments.sandbox)?;
     Ok(context.disconnect(&arguments.network, &sandbox, arguments.force)?)
 }

@@ -82,7 +82,8 @@ pub(super) fn remove(
     let mut failed = Failures::default();
     for name in &arguments.sandboxes {
         match context.remove_run(name, arguments.force) {
-            Ok(()) => writeln!(out, "{name}")?,
+            Ok(true) => writeln!(out, "{name}")?,
+            Ok(false) => {}
             Err(error) => failed.report(&error.into()),
         }
     }

@@ -320,10 +320,15 @@ fn command(run: &Run, whole: bool) -> String {
 fn networks(details: &RunDetails) -> String {
     let names = details.endpoints.iter();
     let names: Vec<String> = names.map(|(network, _)| network.name.to_string()).collect();
-    if names.is_empty() && !matches!(details.run.config.network, NetworkMode::Networks(_)) {
-        return details.run.config.network.as_text();
+    if !names.is_empty() {
+        return names.join(",");
     }
-    names.join(",")
+    // Of one that has ended, those it was run on.
+    match &details.run.config.network {
+        NetworkMode::Networks(_) if details.run.is_live() => String::new(),
+        NetworkMode::Networks(names) => names.join(","),
+        mode => mode.as_text(),
+    }
 }
 
 fn state(run: &Run) -> &'static str {

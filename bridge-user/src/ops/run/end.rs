@@ -20,21 +20,21 @@ const KILL_ROUNDS: u32 = 100;
 
 impl Context {
     /// Forgets a run. One whose command runs is refused, or ended first with `force`; one that is
-    /// not there is an error unless `force`.
-    pub fn remove_run(&mut self, text: &str, force: bool) -> Result<(), Error> {
+    /// not there is an error unless `force`. Tells whether it was there.
+    pub fn remove_run(&mut self, text: &str, force: bool) -> Result<bool, Error> {
         let found = match self.find_run(text) {
-            Err(Error::Run(RunError::NotFound(_))) if force => return Ok(()),
+            Err(Error::Run(RunError::NotFound(_))) if force => return Ok(false),
             found => found?,
         };
         let _lock = self.lock(Object::Id(&found.id))?;
         let Some(run) = self.store.rows().run(&found.id)? else {
             // It went by itself while we waited.
-            return Ok(());
+            return Ok(true);
         };
         if !force && self.running_process(&run)?.is_some() {
             return Err(RunError::Running(run.name.to_string()).into());
         }
-        self.discard(&run.id)
+        self.discard(&run.id).map(|()| true)
     }
 
     /// Notes the exit code of a run's command, and frees what the run had.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::fault;
 use crate::model::{EndpointName, HostsFile, Id, ResolvConf, Run};
-use crate::ops::file::{ensure_file_absent, failed};
+use crate::ops::file::{ensure_file_absent, failed, read_whole};
 use crate::ops::names::ETC_NETNS;
 use crate::ops::{Context, Error};
 
@@ -67,7 +67,7 @@ impl Context {
         if !run.has_sandbox() {
             self.make_run_directory(&run.id)?;
             write(&directory.join("hosts"), &hosts_of_the_host(run))?;
-            let host = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+            let host = host_text("/etc/resolv.conf");
             let resolver = match run.config.dns.as_slice() {
                 [] => host,
                 given => ResolvConf::parse(&host).with_nameservers(given).render(),
@@ -115,7 +115,12 @@ fn hosts_of_the_host(run: &Run) -> String {
             file.push(address, &[&host.name]);
         }
     }
-    file.render_into(&fs::read_to_string("/etc/hosts").unwrap_or_default())
+    file.render_into(&host_text("/etc/hosts"))
+}
+
+/// A file of the host; one that cannot be read says nothing.
+fn host_text(path: &str) -> String {
+    read_whole(Path::new(path)).unwrap_or_default()
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Error> {

@@ -27,6 +27,9 @@ use super::{Context, Error};
 use crate::kernel::process;
 use crate::model::{Id, Run, SandboxRef};
 
+/// Fewer digits may well be a name.
+const SHORT_ID: usize = 12;
+
 impl Context {
     /// The run that a user names: by name, id, or the first digits of its id.
     pub(super) fn find_run(&self, text: &str) -> Result<Run, Error> {
@@ -42,18 +45,15 @@ impl Context {
         found.ok_or_else(|| RunError::NotFound(text.into()).into())
     }
 
-    /// A sandbox by another word for it: the id of a run, or its first 12 digits, is its name.
-    pub(super) fn sandbox_by_name(&self, reference: &SandboxRef) -> Result<SandboxRef, Error> {
-        let SandboxRef::Named(name) = reference else {
-            return Ok(reference.clone());
-        };
-        let runs = self.store.rows().runs()?;
-        let is_meant = |run: &&Run| [run.id.as_str(), run.id.short()].contains(&name.as_str());
-        let run = runs.iter().find(is_meant);
-        Ok(run.map_or_else(
-            || reference.clone(),
-            |run| SandboxRef::Named(run.name.clone()),
-        ))
+    /// The sandbox that a user names: a run by its id, or 12 digits of it or more, too.
+    pub fn sandbox_called(&self, text: &str) -> Result<SandboxRef, Error> {
+        if text.len() >= SHORT_ID {
+            let runs = self.store.rows().runs()?;
+            if let Some(run) = runs.iter().find(|run| run.id.as_str().starts_with(text)) {
+                return Ok(SandboxRef::Named(run.name.clone()));
+            }
+        }
+        Ok(text.parse()?)
     }
 
     /// Refuses to connect what is not running, or has the network of another.

@@ -273,6 +273,25 @@ fn only_what_runs_in_a_network_of_its_own_is_connected() {
 }
 
 #[test]
+fn an_id_is_as_good_as_a_name() {
+    let host = Host::new();
+    host.create("n");
+    let id = sleeper(&host, "--name a");
+    for text in [&id[..], &id[..20], &id[..12]] {
+        host.bridge_user(&format!("net connect n {text}")).ok();
+        assert_eq!(
+            field(&host, "a", ".NetworkSettings.Networks.n.IPAddress").len(),
+            9
+        );
+        host.bridge_user(&format!("net disconnect n {text}")).ok();
+    }
+    host.bridge_user(&format!("rm -f {} nobody", &id[..20]))
+        .ok();
+    let removed = host.bridge_user("rm -f nobody").ok();
+    assert_eq!(removed, "", "what was not there was not removed");
+}
+
+#[test]
 fn networks_come_and_go_while_it_runs() {
     let host = Host::new();
     host.create("n");
