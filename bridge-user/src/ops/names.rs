@@ -177,10 +177,8 @@ impl Names {
             Some((network.internal, gateway.addr()))
         });
         let run = self.run(sandbox);
-        let host = match run {
-            Some(run) => self.host.with_nameservers(&run.config.dns),
-            None => self.host.clone(),
-        };
+        let given = run.map_or(&[][..], |run| &run.config.dns);
+        let host = self.host.with_nameservers(given);
         // One resolver tells all that the sandbox may know; on an internal network it asks nobody.
         match resolvers.min_by_key(|(internal, _)| *internal) {
             Some((internal, resolver)) => Some(host.for_sandbox(resolver, internal)),

@@ -49,6 +49,9 @@ pub enum RunError {
     /// `host-gateway` where there is none.
     #[error("host-gateway of --add-host needs a network: --network {0} has no gateway")]
     NoGateway(String),
+    /// `--dns` where names of others are not asked for.
+    #[error("--dns has no use: network {0} is internal, from which nobody is asked others' names")]
+    NobodyAsks(String),
     /// Options that exclude each other.
     #[error(transparent)]
     Conflict(#[from] RunConflict),
@@ -103,6 +106,11 @@ impl RunError {
             }
             Self::Breeding(name) => format!("bridge-user rm -f {name} tries again"),
             Self::NoLog(_) => "run it with -d to have one".into(),
+            Self::NobodyAsks(_) => {
+                "leave it out, or make the network with -o bridge-user.dns=false: \
+                                    its sandboxes ask themselves"
+                    .into()
+            }
             Self::NoGateway(_) => "write the address instead".into(),
             Self::Conflict(RunConflict::Mixed) => {
                 "bridge-user net connect NETWORK SANDBOX connects it to others later".into()

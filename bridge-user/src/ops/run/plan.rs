@@ -18,6 +18,22 @@ pub(super) enum Place {
     Joined(Box<Run>),
 }
 
+impl Place {
+    /// Nameservers are given where somebody asks them: from an internal network nobody does.
+    pub(super) fn check_nameservers(&self, spec: &RunSpec) -> Result<(), RunError> {
+        let Self::Own(networks) = self else {
+            return Ok(());
+        };
+        let telling = || networks.iter().filter(|network| network.tells_names());
+        match telling().next() {
+            Some(network) if !spec.dns.is_empty() && telling().all(|network| network.internal) => {
+                Err(RunError::NobodyAsks(network.name.to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Context {
     /// A name stands for the run, its namespace and its files: none of them may be there.
     pub(super) fn check_name(&self, name: &EndpointName) -> Result<(), Error> {

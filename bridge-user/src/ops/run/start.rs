@@ -89,6 +89,7 @@ impl Context {
         };
         self.check_name(&name)?;
         let place = self.place(&mode)?;
+        place.check_nameservers(spec)?;
         let run = Run {
             config: self.config(spec, &mode, &place, &id, &name),
             id,

@@ -20,8 +20,8 @@ pub(super) enum Answer {
     Records(Vec<Record>),
     /// No answer but this code.
     Code(ResponseCode),
-    /// It is not about our names: others may know.
-    Others,
+    /// It is not about our names: these may know, or the host's nameservers where there are none.
+    Others(Vec<IpAddr>),
 }
 
 /// Answers a question. Of several addresses, another one is the first each `turn`.
@@ -32,10 +32,8 @@ pub(super) fn answer(asker: &Asker<'_>, query: &Query, turn: usize) -> Answer {
     if matches!(query.query_type(), RecordType::AXFR | RecordType::IXFR) {
         return Answer::Code(ResponseCode::Refused);
     }
-    let Some(name) = text_of(query.name()) else {
-        return Answer::Others;
-    };
-    if let Some(addresses) = asker.addresses(&name) {
+    let name = text_of(query.name());
+    if let Some(addresses) = name.and_then(|name| asker.addresses(&name)) {
         let mut records = address_records(addresses, query);
         if !records.is_empty() {
             let first = turn % records.len();
@@ -54,7 +52,12 @@ pub(super) fn answer(asker: &Asker<'_>, query: &Query, turn: usize) -> Answer {
     if asker.is_internal() {
         return Answer::Code(ResponseCode::NXDomain);
     }
-    Answer::Others
+    let nameservers = asker.nameservers();
+    // A server on its own loopback is nobody's to ask but its own: that is next in its resolv.conf.
+    if nameservers.iter().any(IpAddr::is_loopback) {
+        return Answer::Code(ResponseCode::Refused);
+    }
+    Answer::Others(nameservers.to_vec())
 }
 
 /// A name as we keep names; `None` if it can be none of ours.

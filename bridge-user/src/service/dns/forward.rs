@@ -64,7 +64,7 @@ impl Forwarder {
         if self.upstreams.changed() {
             self.forget();
         }
-        self.upstreams.servers(|_| true)
+        self.upstreams.servers(&[], |_| true)
     }
 
     fn forget(&self) {
@@ -74,18 +74,19 @@ impl Forwarder {
             .clear();
     }
 
-    /// What others answer. `is_here` says which addresses are this host's own gateways: asking
+    /// What these answer, or the host's nameservers where there are none. `is_here` says which addresses are this host's own gateways: asking
     /// there would be asking ourselves.
     pub(super) async fn answer(
         &self,
         question: &Question,
         client: IpAddr,
+        nameservers: Vec<IpAddr>,
         is_here: impl Fn(IpAddr) -> bool,
     ) -> Message {
         if self.upstreams.changed() {
             self.forget();
         }
-        let key = question.key();
+        let key = question.key(nameservers);
         let now = Instant::now();
         let kept = self
             .cache
@@ -99,14 +100,14 @@ impl Forwarder {
             return question.answer_with(ResponseCode::ServFail);
         };
         // Whom we may have asked asks us the same: it would wait for itself.
-        if !is_first && (is_here(client) || self.upstreams.has(client)) {
+        let is_asked = |ip| key.nameservers.contains(&ip) || self.upstreams.has(ip);
+        if !is_first && (is_here(client) || is_asked(client)) {
             tracing::debug!("{client} asks us what we ask it: {:?}", question.query);
             return question.answer_with(ResponseCode::Refused);
         }
-        let servers = self.upstreams.servers(|ip| {
-            // The host is many, and one of them may answer the others.
-            (ip != client || client.is_loopback()) && !is_here(ip)
-        });
+        // The host is many, and one of them may answer the others.
+        let may_ask = |ip| (ip != client || client.is_loopback()) && !is_here(ip);
+        let servers = self.upstreams.servers(&key.nameservers, may_ask);
         let ask = || self.ask_all(servers, question.for_others());
         let found = asked.get_or_init(ask).await.clone();
         self.leave(&key, &asked);

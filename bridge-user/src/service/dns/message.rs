@@ -1,6 +1,8 @@
 //! Questions in, answers out: bytes to messages and back, with every bad one answered as the
 //! standards say, or not at all. Pure.
 
+use std::net::IpAddr;
+
 use hickory_proto::op::{Edns, Message, MessageType, Metadata, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, Record, RecordType};
 use hickory_proto::serialize::binary::{BinEncodable as _, BinEncoder};
@@ -87,9 +89,10 @@ impl Question {
         message
     }
 
-    /// What tells it from other questions.
-    pub(super) fn key(&self) -> QuestionKey {
+    /// What tells it from other questions, when these are asked, or the host's nameservers.
+    pub(super) fn key(&self, nameservers: Vec<IpAddr>) -> QuestionKey {
         QuestionKey {
+            nameservers,
             name: self.query.name().to_lowercase(),
             kind: self.query.query_type(),
             dnssec: self
@@ -139,6 +142,8 @@ impl Question {
 /// What has the same answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct QuestionKey {
+    /// Who is asked; none: the host's nameservers.
+    pub(super) nameservers: Vec<IpAddr>,
     name: Name,
     kind: RecordType,
     dnssec: bool,

@@ -94,6 +94,8 @@ enum Step {
 struct Forward {
     question: Box<Question>,
     client: IpAddr,
+    /// Who is asked; none: the host's nameservers.
+    nameservers: Vec<IpAddr>,
     _held: Held,
 }
 
@@ -192,7 +194,10 @@ impl Resolver {
     fn names(&self) -> Result<Arc<Names>, StoreError> {
         let mut source = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         let read = source.reader.if_changed(|rows| match rows {
-            Some(rows) => Ok(Names::new(&rows.networks()?, &rows.endpoints()?)),
+            Some(rows) => {
+                let (networks, endpoints) = (rows.networks()?, rows.endpoints()?);
+                Ok(Names::new(&networks, &endpoints, rows.runs()?))
+            }
             None => Ok(Names::default()),
         });
         match read {
@@ -233,14 +238,15 @@ impl Resolver {
         let answer = match self.find(network, client, &question) {
             Answer::Records(records) => question.answer_own(records),
             Answer::Code(code) => question.answer_with(code),
-            Answer::Others if !question.recursion_desired() => {
+            Answer::Others(_) if !question.recursion_desired() => {
                 question.answer_with(ResponseCode::Refused)
             }
-            Answer::Others => match self.limits.hold(client, What::Forward) {
+            Answer::Others(nameservers) => match self.limits.hold(client, What::Forward) {
                 Some(held) => {
                     return Step::Forward(Forward {
                         question,
                         client,
+                        nameservers,
                         _held: held,
                     });
                 }
@@ -263,13 +269,18 @@ impl Resolver {
 
     /// Asks others, and answers whatever comes of that.
     async fn forward(&self, forward: Forward) -> Message {
-        let question = &forward.question;
+        let Forward {
+            question,
+            client,
+            nameservers,
+            _held,
+        } = forward;
         let Ok(names) = self.names() else {
             return question.answer_with(ResponseCode::ServFail);
         };
         let is_here = |address| names.is_gateway(address);
         self.forwarder
-            .answer(question, forward.client, is_here)
+            .answer(&question, client, nameservers, is_here)
             .await
     }
 }

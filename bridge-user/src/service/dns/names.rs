@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::Place;
 use super::links::Links;
-use crate::model::{Endpoint, EndpointName, Id, Network, Pool, State};
+use crate::model::{Endpoint, EndpointName, Id, Network, Pool, Run, State};
 
 /// Where gateways are asked (RFC 1035, 4.2).
 const PORT: u16 = 53;
@@ -22,6 +22,8 @@ pub(super) struct Names {
     links: Links,
     /// Subnets of all networks.
     subnets: Vec<IpNet>,
+    /// Whom a sandbox wants to be asked instead of the host's nameservers: `run --dns`.
+    nameservers: HashMap<Id, Vec<IpAddr>>,
 }
 
 /// The names of one network.
@@ -56,7 +58,7 @@ pub(super) struct Asker<'n> {
 }
 
 impl Names {
-    pub(super) fn new(networks: &[Network], endpoints: &[Endpoint]) -> Self {
+    pub(super) fn new(networks: &[Network], endpoints: &[Endpoint], runs: Vec<Run>) -> Self {
         let there = |network: &&Network| network.state != State::Deleting;
         let telling = networks.iter().filter(there).filter(|n| n.tells_names());
         let mut zones: Vec<Zone> = telling.map(Zone::new).collect();
@@ -70,11 +72,14 @@ impl Names {
             }
         }
         let pools = networks.iter().flat_map(|network| &network.pools);
+        // The sandbox of a run has the run's id.
+        let given = runs.into_iter().map(|run| (run.id, run.config.dns));
         Self {
             zones,
             memberships,
             links: Links::new(networks, endpoints),
             subnets: pools.map(Pool::subnet).collect(),
+            nameservers: given.filter(|(_, given)| !given.is_empty()).collect(),
         }
     }
 
@@ -162,6 +167,12 @@ impl<'n> Asker<'n> {
     /// Whether it asks on a network that nothing leaves.
     pub(super) fn is_internal(&self) -> bool {
         self.internal
+    }
+
+    /// Whom it wants to be asked what is not ours; empty: the host's nameservers.
+    pub(super) fn nameservers(&self) -> &'n [IpAddr] {
+        let given = self.sandbox.and_then(|id| self.names.nameservers.get(id));
+        given.map_or(&[], Vec::as_slice)
     }
 
     /// The addresses of a name in lower case: the asker's own links say, then the first network that

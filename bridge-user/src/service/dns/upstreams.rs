@@ -72,10 +72,18 @@ impl Upstreams {
         };
     }
 
-    /// Whom to ask, in this order: as the file has them, those that were slow lately last.
-    pub(super) fn servers(&self, may_ask: impl Fn(IpAddr) -> bool) -> Vec<SocketAddr> {
+    /// Whom to ask, in this order: those that are given, else as the file has them; those that were
+    /// slow lately last.
+    pub(super) fn servers(
+        &self,
+        given: &[IpAddr],
+        may_ask: impl Fn(IpAddr) -> bool,
+    ) -> Vec<SocketAddr> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut servers = known.servers.clone();
+        let mut servers = match given {
+            [] => known.servers.clone(),
+            given => given.iter().map(|ip| Upstream::from(*ip).0).collect(),
+        };
         servers.retain(|server| may_ask(server.ip()) && !known.own.contains(server));
         let is_slow = |server: &SocketAddr| {
             let since = known.slow.get(server);
@@ -95,6 +103,7 @@ impl Upstreams {
     pub(super) fn note(&self, answered: SocketAddr, earlier: &[SocketAddr]) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.slow.remove(&answered);
+        known.slow.retain(|_, since| since.elapsed() < SLOW);
         for server in earlier.iter().filter(|server| **server != answered) {
             known.slow.insert(*server, Instant::now());
         }

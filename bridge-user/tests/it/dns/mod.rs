@@ -2,6 +2,7 @@
 
 mod down;
 mod for_host;
+mod given;
 mod hostile;
 mod links;
 mod names;

@@ -62,7 +62,11 @@ impl Host {
     }
 
     #[track_caller]
-    fn within<T: Send>(&self, netns: &str, work: impl FnOnce() -> io::Result<T> + Send) -> T {
+    pub(super) fn within<T: Send>(
+        &self,
+        netns: &str,
+        work: impl FnOnce() -> io::Result<T> + Send,
+    ) -> T {
         self.inside(|| {
             let path = format!("/run/netns/{netns}");
             let file = File::open(&path).unwrap_or_else(|e| panic!("{path}: {e}"));

@@ -32,35 +32,54 @@ impl Host {
         behaviour: impl Fn(&mut Message, bool) -> bool + Send + Sync + 'static,
     ) -> Nameserver {
         self.call(&format!("ip addr add {address}/32 dev lo")).run();
-        let (udp, tcp) = self.inside(|| {
-            let bound = || {
-                Ok((
-                    UdpSocket::bind((address, 53))?,
-                    TcpListener::bind((address, 53))?,
-                ))
-            };
-            bound().unwrap_or_else(|e: std::io::Error| panic!("{address}: {e}"))
-        });
-        let asked = Arc::new(AtomicUsize::new(0));
-        let stop = Arc::new(AtomicBool::new(false));
-        let behaviour: Arc<Behaviour> = Arc::new(behaviour);
-        let context = || {
-            (
-                Arc::clone(&asked),
-                Arc::clone(&stop),
-                Arc::clone(&behaviour),
-            )
-        };
-        let (for_udp, for_tcp) = (context(), context());
-        let threads = vec![
-            thread::spawn(move || serve_udp(&udp, &for_udp.0, &for_udp.1, &*for_udp.2)),
-            thread::spawn(move || serve_tcp(&tcp, &for_tcp.0, &for_tcp.1, &*for_tcp.2)),
-        ];
-        Nameserver {
-            asked,
-            stop,
-            threads,
-        }
+        let bound = self.inside(|| bind(address));
+        serve(
+            bound.unwrap_or_else(|e| panic!("{address}: {e}")),
+            behaviour,
+        )
+    }
+
+    /// Starts one on an address of a named namespace.
+    pub(crate) fn nameserver_in(
+        &self,
+        netns: &str,
+        address: &str,
+        behaviour: impl Fn(&mut Message, bool) -> bool + Send + Sync + 'static,
+    ) -> Nameserver {
+        serve(self.within(netns, || bind(address)), behaviour)
+    }
+}
+
+fn bind(address: &str) -> std::io::Result<(UdpSocket, TcpListener)> {
+    Ok((
+        UdpSocket::bind((address, 53))?,
+        TcpListener::bind((address, 53))?,
+    ))
+}
+
+fn serve(
+    (udp, tcp): (UdpSocket, TcpListener),
+    behaviour: impl Fn(&mut Message, bool) -> bool + Send + Sync + 'static,
+) -> Nameserver {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let stop = Arc::new(AtomicBool::new(false));
+    let behaviour: Arc<Behaviour> = Arc::new(behaviour);
+    let context = || {
+        (
+            Arc::clone(&asked),
+            Arc::clone(&stop),
+            Arc::clone(&behaviour),
+        )
+    };
+    let (for_udp, for_tcp) = (context(), context());
+    let threads = vec![
+        thread::spawn(move || serve_udp(&udp, &for_udp.0, &for_udp.1, &*for_udp.2)),
+        thread::spawn(move || serve_tcp(&tcp, &for_tcp.0, &for_tcp.1, &*for_tcp.2)),
+    ];
+    Nameserver {
+        asked,
+        stop,
+        threads,
     }
 }
 
