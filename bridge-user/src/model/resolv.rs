@@ -118,12 +118,13 @@ impl ResolvConf {
         conf.options.push("ndots:0".into());
         // With the daemon down, the kernel refuses a question at once, but not many in a second
         // (`icmp_ratelimit`, net/ipv4/icmp.c, v6.18): do not wait five for the next nameserver.
-        if !conf
-            .options
-            .iter()
-            .any(|option| option.starts_with("timeout:"))
-        {
+        // Asked again, the daemon goes on with what it asks others, for less than five seconds.
+        let says = |conf: &Self, what| conf.options.iter().any(|option| option.starts_with(what));
+        if !says(&conf, "timeout:") {
             conf.options.push("timeout:1".into());
+            if !says(&conf, "attempts:") {
+                conf.options.push("attempts:5".into());
+            }
         }
         conf
     }
@@ -203,9 +204,11 @@ mod tests {
             nameserver 192.0.2.1\n\
             nameserver 2001:db8::1\n\
             search corp.example example\n\
-            options edns0 ndots:0 timeout:1\n";
+            options edns0 ndots:0 timeout:1 attempts:5\n";
         assert_eq!(text, format!("{MARK}\n{body}"));
         assert!(ResolvConf::is_ours(&text) && !ResolvConf::is_ours(HOST));
+        let slow = ResolvConf::parse("options timeout:9").for_sandbox(resolver, false);
+        assert_eq!(slow.options, ["timeout:9", "ndots:0"]);
         let alone = host.for_sandbox(resolver, true).nameservers;
         assert_eq!(alone, [resolver]);
     }
