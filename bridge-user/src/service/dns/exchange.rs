@@ -3,18 +3,35 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use hickory_proto::op::{Message, MessageType};
+use hickory_proto::op::{Message, MessageType, ResponseCode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
+
+/// Answers that a server gives without reading the question, or without repeating it.
+const FAILURES: [ResponseCode; 4] = [
+    ResponseCode::FormErr,
+    ResponseCode::ServFail,
+    ResponseCode::NotImp,
+    ResponseCode::Refused,
+];
 
 /// Asks and waits for the answer, as long as it takes. A socket a question: the kernel draws its
 /// port, which a forger has to guess besides the id (RFC 5452, 9.2). So each is asked with its own id.
 pub(super) async fn ask(server: SocketAddr, mut question: Message) -> io::Result<Message> {
+    let answer = ask_once(server, &mut question).await?;
+    // One that does not know EDNS may say so (RFC 6891, 6.2.2 and 7).
+    if answer.metadata.response_code == ResponseCode::FormErr && question.edns.take().is_some() {
+        return ask_once(server, &mut question).await;
+    }
+    Ok(answer)
+}
+
+async fn ask_once(server: SocketAddr, question: &mut Message) -> io::Result<Message> {
     question.metadata.id = Message::query().metadata.id;
     let bytes = question.to_vec().map_err(io::Error::other)?;
-    let answer = by_udp(server, &question, &bytes).await?;
+    let answer = by_udp(server, question, &bytes).await?;
     if answer.metadata.truncation {
-        return by_tcp(server, &question, &bytes).await;
+        return by_tcp(server, question, &bytes).await;
     }
     Ok(answer)
 }
@@ -53,8 +70,11 @@ async fn by_tcp(server: SocketAddr, question: &Message, bytes: &[u8]) -> io::Res
 /// The message, if it answers this question (RFC 5452, 9.1).
 fn answer_to(question: &Message, bytes: &[u8]) -> Option<Message> {
     let answer = Message::from_vec(bytes).ok()?;
+    // Who fails may not say at what.
+    let is_bare_failure =
+        answer.queries.is_empty() && FAILURES.contains(&answer.metadata.response_code);
     let fits = answer.metadata.id == question.metadata.id
         && answer.metadata.message_type == MessageType::Response
-        && answer.queries == question.queries;
+        && (answer.queries == question.queries || is_bare_failure);
     fits.then_some(answer)
 }

@@ -1,6 +1,7 @@
 //! DNS of the daemon.
 
 mod down;
+mod exchange;
 mod for_host;
 mod given;
 mod hostile;

@@ -13,9 +13,8 @@ use hickory_proto::rr::{Name, RData, Record};
 
 use super::Host;
 
-/// Answers a question by changing an answer that is empty yet; `false` is silence. The flag says
-/// whether it came by TCP.
-pub(crate) type Behaviour = dyn Fn(&mut Message, bool) -> bool + Send + Sync;
+/// All that is sent for a question that came, by TCP or not.
+type Behaviour = dyn Fn(&[u8], bool) -> Vec<Vec<u8>> + Send + Sync;
 
 /// A nameserver, until it is dropped.
 pub(crate) struct Nameserver {
@@ -25,28 +24,41 @@ pub(crate) struct Nameserver {
 }
 
 impl Host {
-    /// Starts one, UDP and TCP.
+    /// Starts one, UDP and TCP, that answers a question by changing an answer that is empty yet;
+    /// `false` is silence. The flag says whether it came by TCP.
     pub(crate) fn nameserver(
         &self,
         address: &str,
         behaviour: impl Fn(&mut Message, bool) -> bool + Send + Sync + 'static,
     ) -> Nameserver {
-        self.call(&format!("ip addr add {address}/32 dev lo")).run();
-        let bound = self.inside(|| bind(address));
-        serve(
-            bound.unwrap_or_else(|e| panic!("{address}: {e}")),
-            behaviour,
-        )
+        self.nameserver_of_bytes(address, answers(behaviour))
     }
 
-    /// Starts one on an address of a named namespace.
+    /// The same on an address of a named namespace.
     pub(crate) fn nameserver_in(
         &self,
         netns: &str,
         address: &str,
         behaviour: impl Fn(&mut Message, bool) -> bool + Send + Sync + 'static,
     ) -> Nameserver {
-        serve(self.within(netns, || bind(address)), behaviour)
+        serve(
+            self.within(netns, || bind(address)),
+            Arc::new(answers(behaviour)),
+        )
+    }
+
+    /// Starts one that sends whatever it likes.
+    pub(crate) fn nameserver_of_bytes(
+        &self,
+        address: &str,
+        behaviour: impl Fn(&[u8], bool) -> Vec<Vec<u8>> + Send + Sync + 'static,
+    ) -> Nameserver {
+        self.call(&format!("ip addr add {address}/32 dev lo")).run();
+        let bound = self.inside(|| bind(address));
+        serve(
+            bound.unwrap_or_else(|e| panic!("{address}: {e}")),
+            Arc::new(behaviour),
+        )
     }
 }
 
@@ -57,21 +69,15 @@ fn bind(address: &str) -> std::io::Result<(UdpSocket, TcpListener)> {
     ))
 }
 
-fn serve(
-    (udp, tcp): (UdpSocket, TcpListener),
-    behaviour: impl Fn(&mut Message, bool) -> bool + Send + Sync + 'static,
-) -> Nameserver {
+fn serve((udp, tcp): (UdpSocket, TcpListener), behaviour: Arc<Behaviour>) -> Nameserver {
     let asked = Arc::new(AtomicUsize::new(0));
     let stop = Arc::new(AtomicBool::new(false));
-    let behaviour: Arc<Behaviour> = Arc::new(behaviour);
-    let context = || {
-        (
-            Arc::clone(&asked),
-            Arc::clone(&stop),
-            Arc::clone(&behaviour),
-        )
-    };
-    let (for_udp, for_tcp) = (context(), context());
+    let for_udp = (
+        Arc::clone(&asked),
+        Arc::clone(&stop),
+        Arc::clone(&behaviour),
+    );
+    let for_tcp = (Arc::clone(&asked), Arc::clone(&stop), behaviour);
     let threads = vec![
         thread::spawn(move || serve_udp(&udp, &for_udp.0, &for_udp.1, &*for_udp.2)),
         thread::spawn(move || serve_tcp(&tcp, &for_tcp.0, &for_tcp.1, &*for_tcp.2)),
@@ -110,7 +116,7 @@ fn serve_udp(socket: &UdpSocket, asked: &AtomicUsize, stop: &AtomicBool, behavio
             continue;
         };
         asked.fetch_add(1, Ordering::Relaxed);
-        if let Some(bytes) = answer(&buffer[..length], behaviour, false) {
+        for bytes in behaviour(&buffer[..length], false) {
             let _ = socket.send_to(&bytes, from);
         }
     }
@@ -136,7 +142,7 @@ fn serve_tcp(
             stream.read_exact(&mut length)?;
             let mut bytes = vec![0; u16::from_be_bytes(length).into()];
             stream.read_exact(&mut bytes)?;
-            if let Some(bytes) = answer(&bytes, behaviour, true) {
+            for bytes in behaviour(&bytes, true) {
                 let length = u16::try_from(bytes.len()).expect("a message has 16 bits of length");
                 stream.write_all(&[&length.to_be_bytes(), bytes.as_slice()].concat())?;
             }
@@ -146,14 +152,28 @@ fn serve_tcp(
     }
 }
 
-fn answer(bytes: &[u8], behaviour: &Behaviour, by_tcp: bool) -> Option<Vec<u8>> {
-    let question = Message::from_vec(bytes).ok()?;
+fn answers(
+    change: impl Fn(&mut Message, bool) -> bool + Send + Sync,
+) -> impl Fn(&[u8], bool) -> Vec<Vec<u8>> + Send + Sync {
+    move |bytes, by_tcp| {
+        let mut answers = Vec::new();
+        if let Ok(question) = Message::from_vec(bytes) {
+            let mut answer = answer_to(&question);
+            if change(&mut answer, by_tcp) {
+                answers.push(answer.to_vec().expect("a test's message can be written"));
+            }
+        }
+        answers
+    }
+}
+
+/// An answer that says nothing yet.
+pub(crate) fn answer_to(question: &Message) -> Message {
     let mut answer = Message::response(question.metadata.id, question.metadata.op_code);
     answer.metadata = Metadata::response_from_request(&question.metadata);
     answer.metadata.recursion_available = true;
-    answer.queries = question.queries;
-    behaviour(&mut answer, by_tcp)
-        .then(|| answer.to_vec().expect("a test's message can be written"))
+    answer.queries.clone_from(&question.queries);
+    answer
 }
 
 /// Answers every question with this address.
