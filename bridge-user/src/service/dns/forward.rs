@@ -1,16 +1,15 @@
 //! Asking others: from the cache, by joining who asks the same already, or one upstream after the
 //! other.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hickory_proto::op::{Message, ResponseCode};
-use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio::time::{Instant as Clock, sleep_until, timeout};
 
+use super::asked::Asked;
 use super::cache::Cache;
 use super::exchange::ask;
 use super::message::{Question, QuestionKey};
@@ -26,11 +25,9 @@ const AGAIN: Duration = Duration::from_millis(1500);
 /// How often each is asked.
 const ROUNDS: usize = 2;
 
-/// When to give up: glibc's resolver waits for five seconds (`RES_TIMEOUT`, resolv.h).
+/// When to give up: a sandbox asks for five seconds (`ResolvConf::for_sandbox`), as glibc's resolver
+/// does by itself (`RES_TIMEOUT`, resolv.h).
 const PATIENCE: Duration = Duration::from_millis(4500);
-
-/// Questions that are on their way at a time, as many as Docker has.
-const QUESTIONS: usize = 1024;
 
 /// `None`: nobody answered.
 type Found = Option<Arc<Message>>;
@@ -41,7 +38,7 @@ pub(super) struct Forwarder {
     upstreams: Arc<Upstreams>,
     cache: Mutex<Cache<QuestionKey>>,
     /// Questions that are on their way: who asks the same waits for the same answer.
-    asked: Mutex<HashMap<QuestionKey, Arc<OnceCell<Found>>>>,
+    asked: Mutex<Asked<QuestionKey, Found>>,
 }
 
 impl Forwarder {
@@ -49,7 +46,7 @@ impl Forwarder {
         Self {
             upstreams: Arc::new(upstreams),
             cache: Mutex::new(Cache::new()),
-            asked: Mutex::default(),
+            asked: Mutex::new(Asked::new()),
         }
     }
 
@@ -74,8 +71,8 @@ impl Forwarder {
             .clear();
     }
 
-    /// What these answer, or the host's nameservers where there are none. `is_here` says which addresses are this host's own gateways: asking
-    /// there would be asking ourselves.
+    /// What these answer, or the host's nameservers where there are none. `is_here` says which
+    /// addresses are this host's own gateways: asking there would be asking ourselves.
     pub(super) async fn answer(
         &self,
         question: &Question,
@@ -96,7 +93,8 @@ impl Forwarder {
         if let Some((answer, age)) = kept {
             return question.answer_of_others(&answer, age);
         }
-        let Some((asked, is_first)) = self.join(&key) else {
+        let joined = self.asked().join(key.clone(), client);
+        let Some((asked, is_first)) = joined else {
             return question.answer_with(ResponseCode::ServFail);
         };
         // Whom we may have asked asks us the same: it would wait for itself.
@@ -110,7 +108,7 @@ impl Forwarder {
         let servers = self.upstreams.servers(&key.nameservers, may_ask);
         let ask = || self.ask_all(servers, question.for_others());
         let found = asked.get_or_init(ask).await.clone();
-        self.leave(&key, &asked);
+        self.asked().leave(&key, &asked);
         let Some(answer) = found else {
             return question.answer_with(ResponseCode::ServFail);
         };
@@ -121,26 +119,8 @@ impl Forwarder {
         question.answer_of_others(&answer, 0)
     }
 
-    /// The question's place among those on their way, and whether it is new there; `None` when
-    /// there are too many.
-    fn join(&self, key: &QuestionKey) -> Option<(Arc<OnceCell<Found>>, bool)> {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(there) = asked.get(key) {
-            return Some((Arc::clone(there), false));
-        }
-        if asked.len() >= QUESTIONS {
-            return None;
-        }
-        let new = Arc::new(OnceCell::new());
-        asked.insert(key.clone(), Arc::clone(&new));
-        Some((new, true))
-    }
-
-    fn leave(&self, key: &QuestionKey, done: &Arc<OnceCell<Found>>) {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if asked.get(key).is_some_and(|there| Arc::ptr_eq(there, done)) {
-            asked.remove(key);
-        }
+    fn asked(&self) -> MutexGuard<'_, Asked<QuestionKey, Found>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn ask_all(&self, servers: Vec<SocketAddr>, question: Message) -> Found {

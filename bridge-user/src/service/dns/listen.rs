@@ -25,6 +25,9 @@ const SOCKETS: u32 = 16;
 /// Bytes of questions that wait in each, of the kernel's counting: some thousand datagrams.
 const RECEIVE_BUFFER_BYTES: usize = 2 << 20;
 
+/// Bytes of the longest question: what a datagram brings, and what a connection may announce.
+const QUESTION_BYTES: usize = 4096;
+
 /// Datagrams that are taken off a socket before the next are answered.
 const AT_ONCE: usize = 512;
 
@@ -116,7 +119,7 @@ async fn answer_datagrams(resolver: Arc<Resolver>, network: Option<Id>, socket: 
 }
 
 fn take_all(socket: &UdpSocket, queue: &mut Queue) -> io::Result<()> {
-    let mut buffer = [0; 4096];
+    let mut buffer = [0; QUESTION_BYTES];
     for _ in 0..AT_ONCE {
         match socket.try_recv_from(&mut buffer) {
             Ok((_, client)) if client.port() == 0 => {}
@@ -199,8 +202,12 @@ async fn answer_stream(
     let mut bytes = Vec::new();
     loop {
         let read = async {
-            let length = stream.read_u16().await?;
-            bytes.resize(length.into(), 0);
+            let length = usize::from(stream.read_u16().await?);
+            // Room is made before anything has come: not for whatever somebody announces.
+            if length > QUESTION_BYTES {
+                return Err(io::Error::other("a question is too long"));
+            }
+            bytes.resize(length, 0);
             stream.read_exact(&mut bytes).await
         };
         timeout(PATIENCE, read).await??;

@@ -10,6 +10,7 @@
 //! changed (`store::Reader`), and nobody has to tell the daemon.
 
 mod answer;
+mod asked;
 mod cache;
 mod counts;
 mod exchange;

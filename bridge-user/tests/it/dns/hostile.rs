@@ -1,6 +1,6 @@
 //! Who sends what is no question, too many of them, or no answer: others are served all the same.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -10,7 +10,7 @@ use hickory_proto::op::{Message, Query};
 use hickory_proto::rr::{Name, RecordType};
 
 use super::GATEWAY;
-use crate::host::{Host, Running};
+use crate::host::{Host, Running, says};
 use crate::random::{Random, number, seed};
 
 /// Packets that a test of malformed ones sends.
@@ -18,6 +18,10 @@ const PACKETS: usize = 120_000;
 
 /// Of these, one is a question, whose answer says that those before it were read.
 const BATCH: usize = 100;
+
+/// Sandboxes that take all the room for questions to others, and questions that each may have there.
+const GREEDY: usize = 16;
+const FORWARDS: usize = 64;
 
 /// A host where `x` will be hostile and `y` is not.
 fn host() -> (Host, Running, String) {
@@ -274,5 +278,55 @@ fn one_that_asks_all_the_time_takes_no_answer_from_others() {
         sent = flood.join().expect("it does not panic");
     });
     assert!(sent > 3_000, "{sent} are no flood");
+    assert_serves(&host, &y);
+}
+
+#[test]
+fn many_that_ask_what_nobody_answers_leave_a_share_for_others() {
+    let (host, _daemon, _) = host();
+    let silent = |answer: &mut Message, by_tcp| {
+        let name = answer.queries[0].name().to_string();
+        name.starts_with("good") && says("198.51.100.7", 0)(answer, by_tcp)
+    };
+    let _upstream = host.nameserver("192.0.2.1", silent);
+    host.set_nameservers(&["192.0.2.1"]);
+    let names: Vec<String> = (0..GREEDY).map(|n| format!("greedy{n}")).collect();
+    for name in &names {
+        host.join("n", name);
+    }
+    let sockets: Vec<UdpSocket> = names.iter().map(|name| host.socket_in(name)).collect();
+    for (n, socket) in sockets.iter().enumerate() {
+        for m in 0..FORWARDS {
+            let bytes = question(&format!("n{n}.m{m}.example."), RecordType::A);
+            let sent = socket.send_to(&bytes, (GATEWAY, 53));
+            sent.expect("there is a route");
+        }
+    }
+    for n in 0..5 {
+        let dug = host.dig("y", &format!("@{GATEWAY} good{n}.example"));
+        assert_eq!(dug.answers, ["198.51.100.7"], "{n}: {}", dug.text);
+    }
+    // None of theirs was answered meanwhile: all of them had their places.
+    sockets[0].set_nonblocking(true).expect("a socket can be");
+    let early = sockets[0].recv(&mut [0; 512]);
+    assert!(early.is_err(), "{early:?}");
+}
+
+#[test]
+fn a_connection_that_announces_a_long_question_is_closed() {
+    let (host, _daemon, y) = host();
+    for (length, stays) in [(4096_u16, true), (4097, false), (u16::MAX, false)] {
+        let mut stream = host.connection_in("x", GATEWAY);
+        let timeout = stream.set_read_timeout(Some(Duration::from_millis(500)));
+        timeout.expect("it is no zero");
+        let [a, b] = length.to_be_bytes();
+        stream.write_all(&[a, b, 0]).expect("it is open");
+        let ended = match stream.read(&mut [0]) {
+            Ok(0) => true,
+            Err(e) => e.kind() == std::io::ErrorKind::ConnectionReset,
+            Ok(_) => panic!("an answer to no question"),
+        };
+        assert_eq!(ended, !stays, "{length}");
+    }
     assert_serves(&host, &y);
 }
