@@ -12,5 +12,6 @@ pub mod netns;
 pub mod nft;
 pub mod probe;
 pub mod process;
+pub mod sockets;
 mod sys;
 pub mod sysctl;

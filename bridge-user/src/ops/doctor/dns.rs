@@ -1,28 +1,44 @@
 //! Whether sandboxes are told names: by a question from one on each network, on the road that
 //! theirs take. It counts as one of theirs, and changes nothing.
 
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
 use hickory_proto::op::{Message, Query};
 use hickory_proto::rr::{Name, RecordType};
+use ipnet::IpNet;
 
 use super::{Finding, Paths, SeenDaemon, Status, chain};
 use crate::kernel::netns::NetNs;
+use crate::kernel::sockets::{self, Holder, Transport};
 use crate::model::{DAEMON_SOCKET, DaemonStatus, Endpoint, Network, Sandbox, State};
 use crate::store::{Reader, StoreError};
 
 const CHECK: &str = "DNS";
 
+/// Where sandboxes ask (RFC 1035, 4.2).
+const PORT: u16 = 53;
+
 /// How long the daemon may take; it takes less than a millisecond.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What came of a question, or of a connection.
+/// The way out where another server has the port.
+const LISTEN_ELSEWHERE: &str = "have the other server leave that address alone: dnsmasq by \
+    bind-interfaces and except-interface=BRIDGE, named by listen-on, unbound by interface; \
+    ss -lntup 'sport = 53' shows it";
+
+/// What came of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reached {
+    /// An answer that is so.
     Answered,
+    /// Another answer: it is not the daemon's.
+    Wrong,
+    /// Somebody took the connection, and said nothing: the daemon, where the endpoint has as many as
+    /// it may.
+    Connected,
     /// Nobody listens, or a firewall says so.
     Refused,
     /// Nothing came back.
@@ -58,7 +74,7 @@ pub(super) fn findings(paths: &Paths, daemon: Option<&SeenDaemon>) -> Vec<Findin
     findings.extend(thread::scope(|scope| {
         let asking: Vec<_> = places
             .iter()
-            .map(|place| scope.spawn(|| place.findings(daemon.is_some())))
+            .map(|place| scope.spawn(|| place.findings(daemon)))
             .collect();
         let found = asking.into_iter().filter_map(|asked| asked.join().ok());
         found.flatten().collect::<Vec<_>>()
@@ -126,9 +142,16 @@ fn not_listening(status: &DaemonStatus, networks: &[Network]) -> impl Iterator<I
             CHECK,
             Status::Failure,
             format!("the daemon cannot listen at {ip} port {port}, {whose}: {error}"),
-            "ss -lntup 'sport = 53' shows who has it",
+            LISTEN_ELSEWHERE,
         ))
     })
+}
+
+/// Whether it has told already that nobody can be answered there, and why.
+fn says_why_not(daemon: &SeenDaemon, at: SocketAddr) -> bool {
+    let listeners = daemon.status.iter().flat_map(|status| &status.listeners);
+    let mut there = listeners.filter(|listener| listener.address == at);
+    there.any(|listener| listener.error.is_some())
 }
 
 type Rows = (Vec<Network>, Vec<Endpoint>, Vec<Sandbox>);
@@ -154,16 +177,17 @@ impl<'a> Place<'a> {
         })
     }
 
-    fn findings(&self, daemon_runs: bool) -> Vec<Finding> {
+    fn findings(&self, daemon: Option<&SeenDaemon>) -> Vec<Finding> {
         let mut findings = Vec::new();
         for gateway in self.network.bridge_addresses().map(|cidr| cidr.addr()) {
-            let at = SocketAddr::new(gateway, 53);
-            let by_udp = self.namespace.within(|| ask(at, self.endpoint.id.short()));
-            let connected = || Ok(reached(TcpStream::connect_timeout(&at, PATIENCE)));
-            let by_tcp = self.namespace.within(connected);
-            for (transport, reached) in [("udp", by_udp), ("tcp", by_tcp)] {
-                let reached = reached.unwrap_or(Reached::Silence);
-                findings.extend(self.finding(gateway, transport, reached, daemon_runs));
+            let at = SocketAddr::new(gateway, PORT);
+            if daemon.is_some_and(|daemon| says_why_not(daemon, at)) {
+                continue;
+            }
+            for transport in [Transport::Udp, Transport::Tcp] {
+                let asked = self.namespace.within(|| ask(transport, at, self.endpoint));
+                let reached = asked.unwrap_or(Reached::Silence);
+                findings.extend(self.finding(gateway, transport, reached, daemon));
             }
         }
         findings
@@ -172,66 +196,145 @@ impl<'a> Place<'a> {
     fn finding(
         &self,
         gateway: IpAddr,
-        transport: &str,
+        transport: Transport,
         reached: Reached,
-        daemon_runs: bool,
+        daemon: Option<&SeenDaemon>,
     ) -> Option<Finding> {
-        let (network, bridge) = (&self.network.name, &self.network.bridge);
+        if reached == Reached::Answered {
+            return None;
+        }
+        let (network, bridge, port) =
+            (&self.network.name, &self.network.bridge, transport.as_str());
+        let status = match daemon {
+            Some(_) => Status::Failure,
+            None => Status::Warning,
+        };
+        if let Some(other) = other_server(transport, SocketAddr::new(gateway, PORT), daemon) {
+            let detail = format!(
+                "the daemon cannot answer network {network} at {gateway} port 53/{port}: {other}"
+            );
+            return Some(Finding::bad(CHECK, status, detail, LISTEN_ELSEWHERE));
+        }
         let iptables = if gateway.is_ipv6() {
             "ip6tables"
         } else {
             "iptables"
         };
-        match reached {
-            Reached::Silence => Some(Finding::bad(
-                CHECK,
-                if daemon_runs {
-                    Status::Failure
-                } else {
-                    Status::Warning
-                },
+        let (detail, advice) = match reached {
+            Reached::Silence => (
                 format!(
                     "questions of endpoints on network {network} do not come to {gateway} port \
-                     53/{transport}: a firewall of this host drops them (INPUT)"
+                     53/{port}: a firewall of this host drops them (INPUT)"
                 ),
                 format!(
-                    "{iptables} -I INPUT -i {bridge} -p {transport} --dport 53 -j ACCEPT, or: nft \
-                     insert rule FAMILY TABLE CHAIN iifname {bridge} {transport} dport 53 accept"
+                    "{iptables} -I INPUT -i {bridge} -p {port} --dport 53 -j ACCEPT, or: nft insert \
+                     rule FAMILY TABLE CHAIN iifname {bridge} {port} dport 53 accept"
                 ),
-            )),
-            Reached::Refused if daemon_runs => Some(Finding::bad(
-                CHECK,
-                Status::Failure,
+            ),
+            Reached::Refused if daemon.is_some() => (
                 format!(
-                    "nobody answers network {network} at {gateway} port 53/{transport}: another \
-                     server has the port, or a firewall of this host rejects (INPUT)"
+                    "nobody answers network {network} at {gateway} port 53/{port}: a firewall of \
+                     this host rejects (INPUT), or the daemon does not listen"
                 ),
-                "ss -lntup 'sport = 53' shows who has it; the daemon's log says what it met",
-            )),
-            Reached::Answered | Reached::Refused => None,
-        }
+                "nft list ruleset shows the firewall; the daemon's log says what it met".into(),
+            ),
+            Reached::Wrong => (
+                format!(
+                    "another server answers network {network} at {gateway} port 53/{port}: a \
+                     firewall of this host sends questions to it (DNAT)"
+                ),
+                format!("let port 53 of {bridge} be: nft list ruleset shows the rule"),
+            ),
+            _ => return None,
+        };
+        Some(Finding::bad(CHECK, status, detail, advice))
     }
 }
 
-/// Asks for a name that is known there.
-fn ask(at: SocketAddr, name: &str) -> io::Result<Reached> {
+/// Who else has what the daemon should listen at, by either transport: it takes both or none.
+fn other_server(
+    transport: Transport,
+    at: SocketAddr,
+    daemon: Option<&SeenDaemon>,
+) -> Option<Holder> {
+    let is_daemons = |holder: &Holder| {
+        let pid = holder.process.as_ref().map(|(pid, _)| pid.to_string());
+        pid.is_some_and(|pid| daemon.is_some_and(|daemon| daemon.pid == pid))
+    };
+    let mut holders = sockets::holders(transport, at);
+    if holders.iter().any(is_daemons) {
+        return None;
+    }
+    let besides = match transport {
+        Transport::Udp => Transport::Tcp,
+        Transport::Tcp => Transport::Udp,
+    };
+    holders.extend(sockets::holders(besides, at));
+    holders.into_iter().find(|holder| !is_daemons(holder))
+}
+
+/// Asks for a name that is known there, and whose address is known here.
+fn ask(transport: Transport, at: SocketAddr, endpoint: &Endpoint) -> io::Result<Reached> {
+    let addresses: Vec<IpAddr> = endpoint.addresses.iter().map(IpNet::addr).collect();
+    let kind = match addresses.first() {
+        Some(IpAddr::V6(_)) => RecordType::AAAA,
+        _ => RecordType::A,
+    };
     let mut question = Message::query();
-    let name = Name::from_ascii(format!("{name}.")).map_err(io::Error::other)?;
-    question.queries.push(Query::query(name, RecordType::A));
+    let name = Name::from_ascii(format!("{}.", endpoint.id.short())).map_err(io::Error::other)?;
+    question.queries.push(Query::query(name, kind));
     let bytes = question.to_vec().map_err(io::Error::other)?;
+    let answer = match transport {
+        Transport::Udp => by_udp(at, &bytes),
+        Transport::Tcp => match TcpStream::connect_timeout(&at, PATIENCE) {
+            Ok(stream) => match by_tcp(stream, &bytes) {
+                Ok(answer) => Ok(answer),
+                Err(_) => return Ok(Reached::Connected),
+            },
+            Err(error) => Err(error),
+        },
+    };
+    Ok(match answer {
+        Ok(answer) if is_right(&answer, &question, &addresses) => Reached::Answered,
+        Ok(_) => Reached::Wrong,
+        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => Reached::Refused,
+        Err(_) => Reached::Silence,
+    })
+}
+
+fn by_udp(at: SocketAddr, question: &[u8]) -> io::Result<Vec<u8>> {
     let any = if at.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
     let socket = UdpSocket::bind(any)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.connect(at)?;
-    let mut answer = [0; 512];
-    let answered = socket.send(&bytes).and_then(|_| socket.recv(&mut answer));
-    Ok(reached(answered))
+    let mut answer = vec![0; 512];
+    socket.send(question)?;
+    let length = socket.recv(&mut answer)?;
+    answer.truncate(length);
+    Ok(answer)
 }
 
-fn reached<T>(result: io::Result<T>) -> Reached {
-    match result {
-        Ok(_) => Reached::Answered,
-        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => Reached::Refused,
-        Err(_) => Reached::Silence,
-    }
+fn by_tcp(mut stream: TcpStream, question: &[u8]) -> io::Result<Vec<u8>> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let length = u16::try_from(question.len()).map_err(io::Error::other)?;
+    stream.write_all(&[&length.to_be_bytes(), question].concat())?;
+    let mut length = [0; 2];
+    stream.read_exact(&mut length)?;
+    let mut answer = vec![0; u16::from_be_bytes(length).into()];
+    stream.read_exact(&mut answer)?;
+    Ok(answer)
+}
+
+/// Whether an answer says what is so, of its own knowledge.
+fn is_right(answer: &[u8], question: &Message, addresses: &[IpAddr]) -> bool {
+    let Ok(answer) = Message::from_vec(answer) else {
+        return false;
+    };
+    let mut said = answer
+        .answers
+        .iter()
+        .filter_map(|record| record.data.ip_addr());
+    answer.metadata.id == question.metadata.id
+        && answer.metadata.authoritative
+        && said.any(|address| addresses.contains(&address))
 }

@@ -17,6 +17,7 @@ use super::message::{UDP_BYTES, write};
 use super::queue::Queue;
 use super::{Place, Resolver, Step};
 use crate::kernel::datagrams;
+use crate::kernel::sockets::{self, Holder, Transport};
 use crate::model::Id;
 
 /// Sockets for datagrams, among which clients are spread.
@@ -76,6 +77,16 @@ impl Drop for Listener {
             task.abort();
         }
     }
+}
+
+/// Who else has a port at an address.
+pub(super) fn other_server(at: SocketAddr) -> Option<Holder> {
+    let transports = [Transport::Udp, Transport::Tcp].into_iter();
+    let mut holders = transports.flat_map(|transport| sockets::holders(transport, at));
+    holders.find(|holder| {
+        let is_ours = |(pid, _): &(u32, String)| *pid == std::process::id();
+        !holder.process.as_ref().is_some_and(is_ours)
+    })
 }
 
 fn bind_stream(address: SocketAddr) -> io::Result<std::net::TcpListener> {

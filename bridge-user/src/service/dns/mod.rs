@@ -60,6 +60,10 @@ impl fmt::Display for Place {
     }
 }
 
+/// The way out where another server has the port.
+const LISTEN_ELSEWHERE: &str = "have another server leave the gateways of networks alone, dnsmasq by \
+    bind-interfaces and except-interface; it is tried again every second, and doctor tells more";
+
 /// What answers questions, whatever socket they come by.
 #[derive(Debug)]
 struct Resolver {
@@ -176,13 +180,24 @@ impl Dns {
             if matches!(present, Some(Ok(listener)) if listener.is_alive()) {
                 continue;
             }
-            let started = Listener::start(&self.resolver, &place);
-            let started = started.map_err(|error| error.to_string());
-            match (&started, present) {
-                (Ok(_), _) => tracing::info!("serving names at {place}"),
-                (Err(error), Some(Err(before))) if error == before => {}
-                (Err(error), _) => {
+            let started = match Listener::start(&self.resolver, &place) {
+                Ok(listener) => Ok(listener),
+                Err(error) => {
+                    let error = error.to_string();
+                    if matches!(present, Some(Err(before)) if before.starts_with(&error)) {
+                        continue;
+                    }
+                    Err(match listen::other_server(place.address) {
+                        Some(other) => format!("{error}: {other}"),
+                        None => error,
+                    })
+                }
+            };
+            match &started {
+                Ok(_) => tracing::info!("serving names at {place}"),
+                Err(error) => {
                     tracing::error!("failed to listen at {place}: {error}");
+                    tracing::error!("hint: {LISTEN_ELSEWHERE}");
                 }
             }
             self.listeners.insert(place, started);

@@ -1,12 +1,14 @@
 //! The daemon is killed, or kept from being asked: what goes on, and what doctor says.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::GATEWAY;
-use crate::host::{Host, says, text};
+use crate::host::{Host, says, text, wait_until};
 
 /// Findings of doctor that are not well, by what was looked at.
 fn bad(host: &Host, check: &str) -> Vec<(String, String)> {
@@ -105,7 +107,7 @@ fn doctor_says_that_dns_is_down() {
     host.join("m", "b");
     let found = bad(&host, "DNS");
     assert!(
-        found.iter().any(|(_, text)| text.contains("10.91.0.1")),
+        found.len() == 1 && found[0].1.contains("another server has 10.91.0.1:53"),
         "{found:?}"
     );
     drop(daemon);
@@ -157,4 +159,77 @@ fn doctor_says_that_a_firewall_drops_questions() {
             .ok();
     }
     assert_eq!(bad(&host, "DNS"), []);
+}
+
+#[test]
+fn doctor_says_that_another_server_has_the_port() {
+    let host = Host::new();
+    host.create("n");
+    let web = host.join("n", "web");
+    // One that answers whatever it is asked, as many have it: on all addresses.
+    let is_answering = Arc::new(AtomicBool::new(true));
+    let says_so = Arc::clone(&is_answering);
+    let other = host.nameserver("0.0.0.0", move |answer, by_tcp| {
+        says_so.load(Ordering::Relaxed) && says("198.51.100.7", 60)(answer, by_tcp)
+    });
+    let found = bad(&host, "DNS");
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(
+        found.iter().all(|(status, _)| status == "warning"),
+        "{found:?}"
+    );
+    let mut daemon = host.bridge_user("daemon --foreground").spawn();
+    daemon.wait_for_error_line("another server has 0.0.0.0:53");
+    daemon.wait_for_error_line("hint: ");
+    let is_named = |found: &[(String, String)]| {
+        let (status, text) = &found[0];
+        found.len() == 1
+            && status == "failure"
+            && text.contains("another server has 0.0.0.0:53 -> ")
+    };
+    let found = bad(&host, "DNS");
+    assert!(is_named(&found), "{found:?}");
+    is_answering.store(false, Ordering::Relaxed);
+    let found = bad(&host, "DNS");
+    assert!(is_named(&found), "{found:?}");
+    drop(other);
+    wait_until("the daemon listens", || bad(&host, "DNS").is_empty());
+    let dug = host.dig("web", &format!("@{GATEWAY} web"));
+    assert_eq!(dug.answers, [web.ipv4], "{}", dug.text);
+}
+
+#[test]
+fn doctor_names_the_process_that_has_the_port() {
+    let host = Host::new();
+    host.create("n");
+    host.join("n", "a");
+    let _other = host.call("iperf3 -s -B 0.0.0.0 -p 53").spawn();
+    let pid = host.pid_of("iperf3");
+    let _daemon = host.daemon();
+    let found = bad(&host, "DNS");
+    let name = format!("iperf3 (process {pid}) has 0.0.0.0:53");
+    assert!(found.len() == 1 && found[0].1.contains(&name), "{found:?}");
+}
+
+#[test]
+fn doctor_says_that_a_firewall_sends_questions_elsewhere() {
+    let host = Host::new();
+    host.create("n");
+    host.join("n", "a");
+    let _daemon = host.daemon();
+    let _other = host.nameserver("192.0.2.1", says("198.51.100.7", 60));
+    host.call("nft add table ip foreign").ok();
+    host.call("nft")
+        .arg("add chain ip foreign pre { type nat hook prerouting priority -100; }")
+        .ok();
+    assert_eq!(bad(&host, "DNS"), []);
+    host.call(
+        "nft add rule ip foreign pre meta l4proto { tcp, udp } th dport 53 dnat to 192.0.2.1",
+    )
+    .ok();
+    let found = bad(&host, "DNS");
+    assert!(
+        found.len() == 2 && found.iter().all(|(_, text)| text.contains("(DNAT)")),
+        "{found:?}"
+    );
 }
