@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
 pub(crate) fn main(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     build::object(workspace, ebpf::Object::Plain)?;
     let seconds = u32::from(arguments.minutes) * 60;
-    let mut cargo = test::integration(workspace, test::FEATURES);
+    let mut cargo = test::integration(workspace, test::FEATURES)?;
     cargo.env("BRIDGE_USER_FUZZ_SECONDS", seconds.to_string());
     if let Some(seed) = arguments.seed {
         cargo.env("BRIDGE_USER_TEST_SEED", seed.to_string());

@@ -204,7 +204,10 @@ fn kernel(context: &Context<'_>) -> Outcome {
     if let Err(error) = kernel_is_usable() {
         return Outcome::NotRun(format!("{error:#}"));
     }
-    let mut cargo = integration(context.workspace, FEATURES);
+    let mut cargo = match integration(context.workspace, FEATURES) {
+        Ok(cargo) => cargo,
+        Err(error) => return Err(error).into(),
+    };
     cargo.arg("--").args(context.filters);
     if let Some(reason) = no_vlan_devices() {
         eprintln!("kernel: the tests of module vlan are left to the vm ring: {reason}");
@@ -221,8 +224,9 @@ fn bpf_log(context: &Context<'_>) -> Outcome {
     if let Err(error) = kernel_is_usable() {
         return Outcome::NotRun(format!("{error:#}"));
     }
-    let mut cargo = integration(context.workspace, &format!("{FEATURES},bpf-log"));
-    process::check(cargo.args(["--", "log::"])).into()
+    integration(context.workspace, &format!("{FEATURES},bpf-log"))
+        .and_then(|mut cargo| process::check(cargo.args(["--", "log::"])))
+        .into()
 }
 
 /// Beginning of the names of the tests that need VLAN devices.
@@ -266,7 +270,7 @@ fn kernel_is_usable() -> Result<()> {
 }
 
 /// The cargo that runs the integration crate.
-pub(crate) fn integration(workspace: &Workspace, features: &str) -> Command {
+pub(crate) fn integration(workspace: &Workspace, features: &str) -> Result<Command> {
     let mut cargo = workspace.cargo("test");
     cargo
         .args(["--package", "bridge-user", "--test", "it"])
@@ -278,7 +282,8 @@ pub(crate) fn integration(workspace: &Workspace, features: &str) -> Command {
         let runner = r#"target."cfg(unix)".runner = ["sudo", "-E", "--"]"#;
         cargo.args(["--config", runner]);
     }
-    cargo
+    build::linked_statically(&mut cargo)?;
+    Ok(cargo)
 }
 
 /// Asks the kernel for its programs, as a witness that is not ours.

@@ -20,7 +20,7 @@ pub(super) struct Binaries {
 
 /// Builds them with the features, and in the place, of the kernel ring.
 pub(super) fn build(workspace: &Workspace) -> Result<Binaries> {
-    let mut cargo = crate::test::integration(workspace, crate::test::FEATURES);
+    let mut cargo = crate::test::integration(workspace, crate::test::FEATURES)?;
     cargo.args(["--no-run", "--message-format", "json-render-diagnostics"]);
     let output = cargo
         .stderr(Stdio::inherit())
