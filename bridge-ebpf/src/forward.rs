@@ -76,7 +76,7 @@ fn on_link<T: Tables>(mac: Mac, endpoint: &EndpointEntry, tables: &T) -> Option<
     let router = mac == Mac::new(endpoint.gateway_mac);
     if !router {
         let _ = find(endpoint, mac, tables)?;
-        if endpoint.flags & ENDPOINT_ICC_OFF != 0 {
+        if !may_reach(endpoint, mac, tables) {
             return Some(Verdict::Drop(DropReason::Icc));
         }
     }

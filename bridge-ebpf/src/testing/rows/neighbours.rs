@@ -63,6 +63,8 @@ fn link_local(add: Add<'_>) {
     add("solicitation of another link's address", 1, ask(A, odd), Verdict::Next, Check::Bridge);
     add("duplicate address detection, own link-local", 1, ask6(A, [0; 16], A.link_local(), None), Verdict::Next, Check::Bridge);
     add("solicitation of a link-local address, no ICC", 7, ask(D, E.link_local()), drop(Reason::Icc), check);
+    add("solicitation of the linked one's link-local address, no ICC", 7, ask(D, LINKED.link_local()), nd(LINKED.mac(), false), check);
+    add("solicitation of another than the linked one's link-local address, no ICC", 13, ask(LINKED, E.link_local()), drop(Reason::Icc), check);
     add("solicitation of the gateway's link-local address, no ICC", 7, ask(D, GATEWAY_3), nd(gateway(3), true), check);
     add("solicitation of a link-local address, datapath off", 11, ask(H, I.link_local()), nd(I.mac(), false), check);
 }
