@@ -96,8 +96,8 @@ fn the_terminal_stays_and_its_signals_come_once() {
     host.call("sh -c")
         .arg(&format!("cat >/run/script <<'END'\n{script}\nEND\n"))
         .ok();
-    // A shell that waits would be ended by the signal itself.
-    let run = "exec /run/bin/bridge-user --state-dir /run/state run --name t --network none -- \
+    // A shell that waits would be ended by the signal itself, and who runs the tests may ignore it.
+    let run = "exec env --default-signal=HUP,INT /run/bin/bridge-user --state-dir /run/state run --name t --network none -- \
                sh /run/script";
     let mut terminal = host
         .call("script --return --quiet --command")
@@ -123,7 +123,7 @@ fn the_end_of_the_terminal_comes_to_the_command() {
     host.call("sh -c")
         .arg(&format!("cat >/run/script <<'END'\n{script}\nEND\n"))
         .ok();
-    let run = "exec /run/bin/bridge-user --state-dir /run/state run --name t --network none -- \
+    let run = "exec env --default-signal=HUP,INT /run/bin/bridge-user --state-dir /run/state run --name t --network none -- \
                sh /run/script";
     let terminal = host
         .call("script --quiet --command")
