@@ -9,7 +9,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::UnixStream;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::control::{self, Control};
 use super::dns::Dns;
@@ -74,6 +74,7 @@ async fn serve(settings: &Settings) -> Result<(), ServiceError> {
     let following = follow_when_wanted(&wakes, Arc::clone(&settings.follow));
     tokio::pin!(working, following);
     let mut followed = Vec::new();
+    let mut look_at = Instant::now() + LOOK;
     loop {
         let stamps: Vec<_> = settings
             .followed
@@ -88,8 +89,10 @@ async fn serve(settings: &Settings) -> Result<(), ServiceError> {
             () = &mut working => {}
             () = &mut following => {}
             asked = control.asked() => answer(asked, dns.status()).await,
-            // What an event did not tell, a second does: an address that others had, say.
-            _ = timeout(LOOK, wakes.refresh.notified()) => {
+            // What an event did not tell, a second does, whoever asks meanwhile how we are: an
+            // address that others had, say.
+            _ = timeout_at(look_at, wakes.refresh.notified()) => {
+                look_at = Instant::now() + LOOK;
                 dns.listen();
                 runs.ensure();
             }
