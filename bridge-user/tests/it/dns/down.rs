@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::GATEWAY;
-use crate::host::{Host, says, text};
+use crate::host::{Host, says, text, wait_until};
 
 /// Findings of doctor that are not well, by what was looked at.
 fn bad(host: &Host, check: &str) -> Vec<(String, String)> {
@@ -165,11 +165,11 @@ fn doctor_says_that_a_firewall_drops_questions() {
 fn doctor_says_that_another_server_has_the_port() {
     let host = Host::new();
     host.create("n");
-    host.join("n", "web");
+    let web = host.join("n", "web");
     // One that answers whatever it is asked, as many have it: on all addresses.
     let is_answering = Arc::new(AtomicBool::new(true));
     let says_so = Arc::clone(&is_answering);
-    let _other = host.nameserver("0.0.0.0", move |answer, by_tcp| {
+    let other = host.nameserver("0.0.0.0", move |answer, by_tcp| {
         says_so.load(Ordering::Relaxed) && says("198.51.100.7", 60)(answer, by_tcp)
     });
     let found = bad(&host, "DNS");
@@ -192,6 +192,10 @@ fn doctor_says_that_another_server_has_the_port() {
     is_answering.store(false, Ordering::Relaxed);
     let found = bad(&host, "DNS");
     assert!(is_named(&found), "{found:?}");
+    drop(other);
+    wait_until("the daemon listens", || bad(&host, "DNS").is_empty());
+    let dug = host.dig("web", &format!("@{GATEWAY} web"));
+    assert_eq!(dug.answers, [web.ipv4], "{}", dug.text);
 }
 
 #[test]
