@@ -42,6 +42,7 @@ pub(super) struct DaemonArguments {
 }
 
 pub(super) fn run(arguments: &DaemonArguments, paths: &Paths) -> Result<(), CliError> {
+    ops::check_host()?;
     let settings = Settings {
         state_directory: paths.state.clone(),
         dns: dns(arguments, paths)?,

@@ -22,7 +22,9 @@ pub struct Upstream(pub SocketAddr);
 
 /// Why a text is no nameserver.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is neither an address nor ADDRESS:PORT ([ADDRESS]:PORT for IPv6)")]
+#[error(
+    "{0:?} is neither an address nor ADDRESS:PORT ([ADDRESS]:PORT for IPv6), PORT from 1 to 65535"
+)]
 pub struct ParseUpstreamError(String);
 
 impl From<IpAddr> for Upstream {
@@ -37,7 +39,10 @@ impl FromStr for Upstream {
     fn from_str(text: &str) -> Result<Self, ParseUpstreamError> {
         let address = text.parse::<IpAddr>().map(Self::from);
         let refused = || ParseUpstreamError(text.to_owned());
-        address.or_else(|_| text.parse().map(Self).map_err(|_| refused()))
+        address.or_else(|_| match text.parse::<SocketAddr>() {
+            Ok(address) if address.port() != 0 => Ok(Self(address)),
+            _ => Err(refused()),
+        })
     }
 }
 
@@ -180,7 +185,14 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Upstream>().unwrap().0.to_string(), at);
         }
-        for bad in ["", "dns.example", "192.0.2.1:", "192.0.2.1:65536", "[::1"] {
+        for bad in [
+            "",
+            "dns.example",
+            "192.0.2.1:",
+            "192.0.2.1:65536",
+            "192.0.2.1:0",
+            "[::1",
+        ] {
             assert!(bad.parse::<Upstream>().is_err(), "{bad}");
         }
     }

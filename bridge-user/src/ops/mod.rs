@@ -87,6 +87,11 @@ pub struct Context {
     _in_use: Option<Lock>,
 }
 
+/// Whether commands can work on this host at all.
+pub fn check_host() -> Result<(), Error> {
+    Ok(probe::check()?)
+}
+
 impl Context {
     /// Reads the configuration, opens the state and makes right what happened since the last
     /// command: crashed commands, namespaces that ended, a reboot.

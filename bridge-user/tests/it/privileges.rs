@@ -24,6 +24,7 @@ fn nobody_is_told_which_privilege_is_missing() {
         "reconcile",
         "purge --yes",
         "demo",
+        "daemon",
     ] {
         host.bridge_user(words)
             .under(nobody)

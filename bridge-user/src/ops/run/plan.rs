@@ -19,11 +19,18 @@ pub(super) enum Place {
 }
 
 impl Place {
-    /// Nameservers are given where somebody asks them: from an internal network nobody does.
-    pub(super) fn check_nameservers(&self, spec: &RunSpec) -> Result<(), RunError> {
+    /// Names and nameservers are given where somebody asks them: aliases on a network that tells names,
+    /// nameservers where not all that do are internal.
+    pub(super) fn check_names(&self, spec: &RunSpec) -> Result<(), RunError> {
         let Self::Own(networks) = self else {
             return Ok(());
         };
+        if let Some(network) = networks.first()
+            && !spec.aliases.is_empty()
+            && !network.tells_names()
+        {
+            return Err(RunError::NobodyTells(network.name.to_string()));
+        }
         let telling = || networks.iter().filter(|network| network.tells_names());
         match telling().next() {
             Some(network) if !spec.dns.is_empty() && telling().all(|network| network.internal) => {

@@ -89,7 +89,7 @@ impl Context {
         };
         self.check_name(&name)?;
         let place = self.place(&mode)?;
-        place.check_nameservers(spec)?;
+        place.check_names(spec)?;
         let run = Run {
             config: self.config(spec, &mode, &place, &id, &name),
             id,

@@ -63,11 +63,16 @@ fn one_on_its_own_loopback_is_asked_by_the_sandbox() {
 }
 
 #[test]
-fn on_an_internal_network_nobody_would_ask_them() {
+fn what_nobody_would_ask_is_refused() {
     let host = Host::new();
     host.create("--internal inside");
     let words = "run --rm --network inside --dns 192.0.2.2 -- true";
     let expected = ["--dns", "network inside is internal", "hint: "];
+    host.bridge_user(words).fails_with(125, &expected);
+    assert_eq!(host.bridge_user("ps -aq").ok(), "");
+    host.create("-o bridge-user.dns=false silent");
+    let words = "run --rm --network silent --network-alias www -- true";
+    let expected = ["--network-alias", "network silent tells no names", "hint: "];
     host.bridge_user(words).fails_with(125, &expected);
     assert_eq!(host.bridge_user("ps -aq").ok(), "");
     // There the sandbox asks itself, as the hint says.
