@@ -107,3 +107,82 @@ fn name_record(name: &str, network: &str, query: &Query) -> Option<Record> {
     let data = RData::PTR(PTR(target));
     Some(Record::from_rdata(query.name().clone(), TTL_SECS, data))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::names::Names;
+    use super::super::names::tests::{endpoint, id, network, run};
+    use super::*;
+
+    /// What the sandbox at 10.1.0.2 is answered; 10.1.0.2 and .3 share the alias `www`.
+    fn ask(names: &Names, name: &str, kind: RecordType, turn: usize) -> Answer {
+        let client = "10.1.0.2".parse().unwrap();
+        let asker = names.asker(Some(&id(1)), client).unwrap();
+        let name = Name::from_ascii(name).unwrap();
+        answer(&asker, &Query::query(name, kind), turn)
+    }
+
+    fn names(internal: bool, dns: &[&str]) -> Names {
+        let mut one = network(1);
+        one.internal = internal;
+        let endpoints = [endpoint(1, 2, "a"), endpoint(1, 3, "b")];
+        Names::new(&[one], &endpoints, vec![run(2, dns)])
+    }
+
+    fn data(answer: Answer) -> Vec<String> {
+        match answer {
+            Answer::Records(records) => records.iter().map(|r| r.data.to_string()).collect(),
+            answer => panic!("{answer:?}"),
+        }
+    }
+
+    #[test]
+    fn ours_are_answered_in_turns_and_both_ways() {
+        let names = names(false, &[]);
+        let www = |turn| data(ask(&names, "WWW.", RecordType::A, turn));
+        assert_eq!(www(0), ["10.1.0.2", "10.1.0.3"]);
+        assert_eq!(www(1), ["10.1.0.3", "10.1.0.2"]);
+        // It is there, and has no address of this family.
+        assert_eq!(data(ask(&names, "b.", RecordType::AAAA, 0)), [""; 0]);
+        let reverse = |name| ask(&names, name, RecordType::PTR, 0);
+        assert_eq!(data(reverse("3.0.1.10.in-addr.arpa.")), ["b.net1."]);
+        let nobody = Answer::Code(ResponseCode::NXDomain);
+        assert_eq!(reverse("77.0.1.10.in-addr.arpa."), nobody);
+        assert_eq!(
+            reverse("7.100.51.198.in-addr.arpa."),
+            Answer::Others(vec![])
+        );
+    }
+
+    #[test]
+    fn what_nobody_may_ask_is_refused() {
+        let refused = Answer::Code(ResponseCode::Refused);
+        let names = names(false, &[]);
+        for kind in [RecordType::AXFR, RecordType::IXFR] {
+            assert_eq!(ask(&names, "b.", kind, 0), refused);
+        }
+        let client = "10.1.0.2".parse().unwrap();
+        let asker = names.asker(Some(&id(1)), client).unwrap();
+        let mut chaos = Query::query(Name::from_ascii("b.").unwrap(), RecordType::A);
+        chaos.set_query_class(DNSClass::CH);
+        assert_eq!(answer(&asker, &chaos, 0), refused);
+    }
+
+    #[test]
+    fn others_names_are_asked_where_the_sandbox_says() {
+        let given = vec!["192.0.2.1".parse().unwrap()];
+        let nobody = Answer::Code(ResponseCode::NXDomain);
+        let itself = Answer::Code(ResponseCode::Refused);
+        for (internal, dns, expected) in [
+            (false, &[][..], Answer::Others(vec![])),
+            (false, &["192.0.2.1"], Answer::Others(given)),
+            (false, &["192.0.2.1", "127.0.0.1"], itself),
+            (true, &["192.0.2.1"], nobody),
+        ] {
+            let names = names(internal, dns);
+            let found = ask(&names, "site.example.", RecordType::A, 0);
+            assert_eq!(found, expected, "{dns:?}");
+            assert_eq!(data(ask(&names, "b.", RecordType::A, 0)), ["10.1.0.3"]);
+        }
+    }
+}

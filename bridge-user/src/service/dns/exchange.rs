@@ -78,3 +78,50 @@ fn answer_to(question: &Message, bytes: &[u8]) -> Option<Message> {
         && (answer.queries == question.queries || is_bare_failure);
     fits.then_some(answer)
 }
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::op::Query;
+    use hickory_proto::rr::{Name, RecordType};
+
+    use super::*;
+
+    fn message(kind: MessageType, name: &str) -> Message {
+        let mut message = Message::query();
+        message.metadata.id = 7;
+        message.metadata.message_type = kind;
+        let name = Name::from_ascii(name).unwrap();
+        message.queries.push(Query::query(name, RecordType::A));
+        message
+    }
+
+    #[test]
+    fn an_answer_has_the_id_and_the_question() {
+        let question = message(MessageType::Query, "www.example.");
+        let response = |name| message(MessageType::Response, name);
+        let fits = |answer: &Message| answer_to(&question, &answer.to_vec().unwrap()).is_some();
+        assert!(fits(&response("www.example.")));
+        assert!(fits(&response("WWW.example.")));
+        let mut forged = response("www.example.");
+        forged.metadata.id ^= 1;
+        assert!(!fits(&forged));
+        assert!(!fits(&response("other.example.")));
+        assert!(!fits(&message(MessageType::Query, "www.example.")));
+        let mut bare = response("www.example.");
+        bare.queries.clear();
+        assert!(!fits(&bare));
+        for (code, expected) in [
+            (ResponseCode::FormErr, true),
+            (ResponseCode::ServFail, true),
+            (ResponseCode::NotImp, true),
+            (ResponseCode::Refused, true),
+            (ResponseCode::NXDomain, false),
+        ] {
+            bare.metadata.response_code = code;
+            assert_eq!(fits(&bare), expected, "{code}");
+        }
+        bare.metadata.id ^= 1;
+        assert!(!fits(&bare));
+        assert!(answer_to(&question, b"no message").is_none());
+    }
+}

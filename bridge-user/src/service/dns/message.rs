@@ -186,3 +186,133 @@ fn emit(message: &Message, limit: u16) -> Option<Vec<u8>> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use hickory_proto::rr::RData;
+    use hickory_proto::rr::rdata::A;
+
+    use super::*;
+
+    /// A question for the address of `www.example.`, without EDNS.
+    fn bytes() -> Vec<u8> {
+        let mut message = Message::query();
+        let name = Name::from_ascii("www.example.").unwrap();
+        message.queries.push(Query::query(name, RecordType::A));
+        message.to_vec().unwrap()
+    }
+
+    fn question() -> Question {
+        Question::read(&bytes()).unwrap()
+    }
+
+    fn records(count: u8) -> Vec<Record> {
+        let name = Name::from_ascii("www.example.").unwrap();
+        let record = |n| {
+            let data = RData::A(A(Ipv4Addr::new(198, 51, 100, n)));
+            Record::from_rdata(name.clone(), 60, data)
+        };
+        (0..count).map(record).collect()
+    }
+
+    #[test]
+    fn what_is_no_question_has_no_answer_or_says_why() {
+        let with = |at: usize, value: u8| {
+            let mut bytes = bytes();
+            bytes[at] = value;
+            bytes
+        };
+        for nothing in [vec![], vec![0; 11], with(2, 0x81), with(2, 0x80)] {
+            assert_eq!(Question::read(&nothing).err(), Some(None), "{nothing:?}");
+        }
+        for (bad, code) in [
+            // Opcodes IQUERY and UPDATE.
+            (with(2, 1 << 3), ResponseCode::NotImp),
+            (with(2, 5 << 3), ResponseCode::NotImp),
+            // Questions: none, two; an answer; an authority; more than can be.
+            (with(5, 0), ResponseCode::FormErr),
+            (with(5, 2), ResponseCode::FormErr),
+            (with(7, 1), ResponseCode::FormErr),
+            (with(9, 1), ResponseCode::FormErr),
+            (with(10, 1), ResponseCode::FormErr),
+            (with(11, 9), ResponseCode::FormErr),
+            (bytes()[..20].to_vec(), ResponseCode::FormErr),
+        ] {
+            let refusal = Question::read(&bad).unwrap_err().unwrap();
+            assert_eq!(refusal.metadata.response_code, code, "{bad:?}");
+            assert_eq!(refusal.metadata.id.to_be_bytes(), bad[..2]);
+            assert_eq!(refusal.metadata.message_type, MessageType::Response);
+        }
+    }
+
+    /// The same question with an OPT record of this version and payload (RFC 6891, 6.1.2).
+    fn with_edns(version: u8, payload: u16) -> Vec<u8> {
+        let mut bytes = bytes();
+        bytes[11] = 1;
+        let [high, low] = payload.to_be_bytes();
+        bytes.extend([0, 0, 41, high, low, 0, version, 0, 0, 0, 0]);
+        bytes
+    }
+
+    #[test]
+    fn edns_of_another_version_is_refused_and_payloads_are_bounded() {
+        let refusal = Question::read(&with_edns(1, 1232)).unwrap_err().unwrap();
+        assert_eq!(refusal.metadata.response_code, ResponseCode::BADVERS);
+        assert_eq!(question().udp_limit(), 512);
+        for (payload, limit) in [(0, 512), (600, 600), (4096, 1232)] {
+            let question = Question::read(&with_edns(0, payload)).unwrap();
+            assert_eq!(question.udp_limit(), limit);
+            assert!(question.answer_own(Vec::new()).edns.is_some());
+        }
+        assert!(question().answer_own(Vec::new()).edns.is_none());
+    }
+
+    #[test]
+    fn what_is_asked_of_others_is_the_question_alone() {
+        let mut asked = with_edns(0, 4096);
+        // An option of the asker's: its subnet (RFC 7871).
+        let length = asked.len();
+        asked[length - 1] = 8;
+        asked.extend([0, 8, 0, 4, 0, 1, 0, 0]);
+        let question = Question::read(&asked).unwrap();
+        let others = question.for_others();
+        assert_eq!(others.queries, std::slice::from_ref(&question.query));
+        let edns = others.edns.unwrap();
+        assert!(edns.options().as_ref().is_empty(), "{edns:?}");
+        assert!(others.metadata.recursion_desired);
+    }
+
+    #[test]
+    fn answers_grow_old() {
+        let mut answer = question().answer_own(Vec::new());
+        answer.answers = records(2);
+        let aged = question().answer_of_others(&answer, 25);
+        assert!(aged.answers.iter().all(|record| record.ttl == 35));
+        let aged = question().answer_of_others(&answer, 61);
+        assert!(aged.answers.iter().all(|record| record.ttl == 0));
+        assert!(!aged.metadata.authoritative && aged.metadata.recursion_available);
+    }
+
+    #[test]
+    fn nameservers_tell_questions_apart() {
+        let given = ["192.0.2.1".parse().unwrap()];
+        assert_eq!(question().key(vec![]), question().key(vec![]));
+        assert_ne!(question().key(vec![]), question().key(given.into()));
+    }
+
+    #[test]
+    fn what_does_not_fit_says_so_and_nothing_else() {
+        let mut answer = question().answer_own(records(20));
+        let whole = write(&answer, 512).unwrap();
+        assert_eq!(Message::from_vec(&whole).unwrap().answers.len(), 20);
+        answer.answers = records(100);
+        let cut = write(&answer, 512).unwrap();
+        assert!(cut.len() <= 512);
+        let cut = Message::from_vec(&cut).unwrap();
+        assert!(cut.metadata.truncation && cut.answers.is_empty());
+        assert_eq!(cut.queries, answer.queries);
+        assert_eq!(write(&answer, u16::MAX).unwrap()[2] & 0x02, 0);
+    }
+}

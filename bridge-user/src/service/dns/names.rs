@@ -209,3 +209,150 @@ impl<'n> Asker<'n> {
             .any(|subnet| subnet.contains(&address))
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::collections::BTreeMap;
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+    use crate::model::{Datapath, MacAddress, NetworkMode, Options, RunConfig, RunState};
+
+    pub(in super::super) fn id(byte: u8) -> Id {
+        Id::from_bytes([byte; 32])
+    }
+
+    /// Network number N is `netN`, 10.N.0.0/24.
+    pub(in super::super) fn network(number: u8) -> Network {
+        let subnet = format!("10.{number}.0.0/24").parse().unwrap();
+        Network {
+            id: id(number),
+            name: format!("Net{number}").parse().unwrap(),
+            number: number.into(),
+            state: State::Ready,
+            created: UNIX_EPOCH,
+            bridge: format!("bu-{number}").parse().unwrap(),
+            bridge_mac: MacAddress::local([1; 5]),
+            internal: false,
+            datapath: Datapath::Tc,
+            pools: vec![Pool::new(subnet, None, None, BTreeMap::new()).unwrap()],
+            raw_options: BTreeMap::new(),
+            options: Options::parse(&BTreeMap::new()).unwrap(),
+            labels: BTreeMap::new(),
+        }
+    }
+
+    /// The endpoint of a sandbox on a network, at 10.NETWORK.0.SANDBOX.
+    pub(in super::super) fn endpoint(network: u8, sandbox: u8, name: &str) -> Endpoint {
+        let (address, own) = (format!("10.{network}.0.{sandbox}/24"), 100 + sandbox);
+        Endpoint {
+            id: id(own),
+            network: id(network),
+            sandbox: id(sandbox),
+            name: name.parse().unwrap(),
+            aliases: vec!["Www".parse().unwrap()],
+            state: State::Ready,
+            slot: 1,
+            mac: MacAddress::local([sandbox; 5]),
+            interface: "eth0".parse().unwrap(),
+            links: Vec::new(),
+            trusted: false,
+            ifindex: None,
+            addresses: vec![address.parse().unwrap()],
+        }
+    }
+
+    /// The run of a sandbox that has these nameservers.
+    pub(in super::super) fn run(sandbox: u8, dns: &[&str]) -> Run {
+        Run {
+            id: id(sandbox),
+            name: "run".parse().unwrap(),
+            state: RunState::Running,
+            created: UNIX_EPOCH,
+            boot_id: String::new(),
+            process: None,
+            keeper: None,
+            started: None,
+            finished: None,
+            exit_code: None,
+            remove: false,
+            config: RunConfig {
+                command: Vec::new(),
+                hostname: "run".into(),
+                network: NetworkMode::None,
+                files: None,
+                detached: true,
+                dns: dns.iter().map(|ip| ip.parse().unwrap()).collect(),
+                add_hosts: Vec::new(),
+            },
+        }
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn who_is_there_is_known_on_its_networks_and_to_those_on_them() {
+        let networks = [network(1), network(2)];
+        let mut going = endpoint(1, 4, "going");
+        going.state = State::Deleting;
+        let mut coming = endpoint(1, 5, "coming");
+        coming.state = State::Creating;
+        let both = endpoint(2, 2, "both");
+        let endpoints = [
+            endpoint(1, 2, "both"),
+            both,
+            endpoint(2, 3, "Far"),
+            going,
+            coming,
+        ];
+        let names = Names::new(&networks, &endpoints, Vec::new());
+        let asker = names.asker(Some(&id(1)), ip("10.1.0.2")).unwrap();
+        for (name, expected) in [
+            ("both", &["10.1.0.2"][..]),
+            ("www", &["10.1.0.2"]),
+            ("both.net1", &["10.1.0.2"]),
+            ("both.net2", &["10.2.0.2"]),
+            ("far", &["10.2.0.3"]),
+            (id(103).short(), &["10.2.0.3"]),
+        ] {
+            let expected: Vec<IpAddr> = expected.iter().map(|text| ip(text)).collect();
+            assert_eq!(asker.addresses(name), Some(&*expected), "{name}");
+        }
+        for name in ["going", "coming", "far.net1", "net1", ""] {
+            assert_eq!(asker.addresses(name), None, "{name}");
+        }
+        assert_eq!(asker.name_of(ip("10.2.0.3")), Some(("Far", "net2")));
+        // One that is on the first alone is not told of the second, and nobody from elsewhere.
+        let alone = names.asker(Some(&id(1)), ip("10.1.0.9")).unwrap();
+        assert_eq!(alone.addresses("far"), None);
+        assert!(names.asker(Some(&id(1)), ip("10.2.0.3")).is_none());
+        assert!(names.asker(Some(&id(9)), ip("10.1.0.2")).is_none());
+        assert!(names.asker(None, ip("10.1.0.2")).is_none());
+    }
+
+    #[test]
+    fn networks_that_go_or_tell_no_names_are_nowhere() {
+        let mut going = network(1);
+        going.state = State::Deleting;
+        let mut silent = network(2);
+        silent.options.dns = Some(false);
+        let names = Names::new(&[going, silent, network(3)], &[], Vec::new());
+        let at: Vec<IpAddr> = names.listening().iter().map(|p| p.address.ip()).collect();
+        assert_eq!(at, [ip("10.3.0.1")]);
+        assert!(names.is_gateway(ip("10.3.0.1")) && !names.is_gateway(ip("10.2.0.1")));
+    }
+
+    #[test]
+    fn nameservers_are_those_of_the_sandbox_that_asks() {
+        let endpoints = [endpoint(1, 2, "a"), endpoint(1, 3, "b")];
+        let runs = vec![run(2, &["192.0.2.1", "192.0.2.2"]), run(3, &[])];
+        let names = Names::new(&[network(1)], &endpoints, runs);
+        let of = |client| names.asker(Some(&id(1)), ip(client)).unwrap().nameservers();
+        assert_eq!(of("10.1.0.2"), [ip("192.0.2.1"), ip("192.0.2.2")]);
+        assert!(of("10.1.0.3").is_empty() && of("10.1.0.9").is_empty());
+        let host = names.asker(None, ip("127.0.0.1")).unwrap();
+        assert!(host.nameservers().is_empty());
+    }
+}

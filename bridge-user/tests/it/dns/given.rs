@@ -81,3 +81,21 @@ fn what_nobody_would_ask_is_refused() {
     let conf = host.bridge_user(words).ok();
     assert!(conf.contains("nameserver 192.0.2.2\n"), "{conf}");
 }
+
+#[test]
+fn behind_a_stub_of_the_host_its_own_nameservers_are_given() {
+    let host = Host::new();
+    // systemd-resolved: what it asks is in a file of its own.
+    host.set_nameservers(&["127.0.0.53"]);
+    host.call("mkdir -p /run/systemd/resolve").ok();
+    host.call("sh -c")
+        .arg("echo nameserver 192.0.2.9 >/run/systemd/resolve/resolv.conf")
+        .ok();
+    host.create("n");
+    for network in ["n", "bridge"] {
+        let words = format!("run --rm --network {network} -- cat /etc/resolv.conf");
+        let conf = host.bridge_user(&words).ok();
+        assert!(conf.contains("nameserver 192.0.2.9\n"), "{conf}");
+        assert!(!conf.contains("127.0.0.53"), "{conf}");
+    }
+}
