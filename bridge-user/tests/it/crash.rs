@@ -204,6 +204,25 @@ fn disconnect() {
 }
 
 #[test]
+fn links_where_icc_is_off() {
+    let host = Host::new();
+    host.configure(
+        "[networks]\ndefault_network_options = { \"com.docker.network.bridge.enable_icc\" = \"false\" }\n",
+    );
+    host.join("bridge", "db");
+    host.netns("web");
+    let (link, leave) = (
+        "net connect --link db bridge web",
+        "net disconnect bridge web",
+    );
+    kill_making(&host, link, leave, 12);
+    // The last one was not killed.
+    host.bridge_user(leave).ok();
+    let make = || drop(host.bridge_user(link).ok());
+    kill_removing(&host, &make, leave, "net disconnect -f bridge web", 8);
+}
+
+#[test]
 fn disconnect_of_a_namespace_that_we_made() {
     let host = Host::new();
     neighbour(&host);
