@@ -47,7 +47,7 @@ impl Context {
         if networks.is_empty() && sandboxes.is_empty() {
             return errors.into_result();
         }
-        let pinned = Pinned::look()?;
+        let pinned = Pinned::look();
         let links = netlink::links(&mut self.netlink)?;
         let links = links
             .iter()

@@ -36,14 +36,6 @@ impl Control {
     /// Takes what the service manager hands over, or makes the socket. The caller is the daemon of
     /// this host: a socket that nobody listens at is what another one left that was killed.
     pub(super) fn open() -> Result<Self, ServiceError> {
-        let failed = |action| {
-            let path = DAEMON_SOCKET.into();
-            move |source| ServiceError::File {
-                action,
-                path,
-                source,
-            }
-        };
         let given = activation::listener()?;
         let is_own = given.is_none();
         let listener = match given {
@@ -75,14 +67,6 @@ impl Drop for Control {
 }
 
 fn bind() -> Result<StdListener, ServiceError> {
-    let failed = |action| {
-        let path = DAEMON_SOCKET.into();
-        move |source| ServiceError::File {
-            action,
-            path,
-            source,
-        }
-    };
     if has_listener().map_err(failed("look who listens at"))? {
         return Err(ServiceError::SocketTaken);
     }
@@ -95,6 +79,15 @@ fn bind() -> Result<StdListener, ServiceError> {
     fs::set_permissions(DAEMON_SOCKET, Permissions::from_mode(0o660))
         .map_err(failed("set the mode of"))?;
     Ok(listener)
+}
+
+fn failed(action: &'static str) -> impl FnOnce(io::Error) -> ServiceError {
+    let path = DAEMON_SOCKET.into();
+    move |source| ServiceError::File {
+        action,
+        path,
+        source,
+    }
 }
 
 /// Whether somebody listens there. Not asked by connecting: that would start a service.
