@@ -17,6 +17,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::CliError;
+use crate::ipam::AddressPool;
 use crate::model::{DnsConfig, HostListen, LogConfig, LogFormat, LogLevel, Upstream};
 use crate::ops::{self, Config, Context, Paths};
 use crate::service::{self, Settings};
@@ -39,10 +40,16 @@ pub(super) struct DaemonArguments {
     /// several at each.
     #[arg(long, value_name = "ADDRESS[:PORT]")]
     listen: Vec<HostListen>,
+    /// Take the subnets of networks from this block, not from those of the configuration; several in
+    /// their order. It counts until a daemon is started without it.
+    #[arg(long, value_name = "base=CIDR,size=PREFIX_LENGTH")]
+    default_address_pool: Vec<AddressPool>,
 }
 
 pub(super) fn run(arguments: &DaemonArguments, paths: &Paths) -> Result<(), CliError> {
     ops::check_host()?;
+    let instance = service::Instance::become_it()?;
+    ops::set_address_pools(paths, &arguments.default_address_pool)?;
     let settings = Settings {
         state_directory: paths.state.clone(),
         dns: dns(arguments, paths)?,
@@ -66,7 +73,7 @@ pub(super) fn run(arguments: &DaemonArguments, paths: &Paths) -> Result<(), CliE
             Arc::new(move || follow(&paths))
         },
     };
-    Ok(service::run(&settings)?)
+    Ok(service::run(&instance, &settings)?)
 }
 
 /// The options count before the configuration.

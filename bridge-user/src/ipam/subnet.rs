@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::Deserialize;
@@ -28,8 +29,11 @@ struct Block {
 }
 
 /// Why a block gives no subnets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressPoolError {
+    /// It is not as Docker's flag is written.
+    #[error("{0:?} is not base=CIDR,size=PREFIX_LENGTH")]
+    Form(String),
     /// The address part has bits set past the prefix.
     #[error("base {0} has host bits set: did you mean {trunc}?", trunc = .0.trunc())]
     HostBits(Ipv4Net),
@@ -57,11 +61,43 @@ impl TryFrom<Block> for AddressPool {
     }
 }
 
+/// As Docker's flag has it: `base=10.90.0.0/16,size=24`.
+impl FromStr for AddressPool {
+    type Err = AddressPoolError;
+
+    fn from_str(text: &str) -> Result<Self, AddressPoolError> {
+        let (mut base, mut size) = (None, None);
+        for part in text.split(',') {
+            match part.split_once('=') {
+                Some(("base", value)) if base.is_none() => base = value.parse().ok(),
+                Some(("size", value)) if size.is_none() => size = value.parse().ok(),
+                _ => return Err(AddressPoolError::Form(text.into())),
+            }
+        }
+        let block = base.zip(size).map(|(base, size)| Block { base, size });
+        block
+            .ok_or_else(|| AddressPoolError::Form(text.into()))?
+            .try_into()
+    }
+}
+
+impl fmt::Display for AddressPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "base={},size={}", self.base, self.size)
+    }
+}
+
 /// `/24`s out of `10.90.0.0/16`.
 impl Default for AddressPool {
     fn default() -> Self {
         let base = Ipv4Net::new(Ipv4Addr::new(10, 90, 0, 0), 16).expect("16 is a prefix length");
         Self { base, size: 24 }
+    }
+}
+
+impl From<Vec<AddressPool>> for AddressPools {
+    fn from(pools: Vec<AddressPool>) -> Self {
+        Self(pools)
     }
 }
 
@@ -156,5 +192,25 @@ mod tests {
             ula_subnet([1, 2, 3, 4, 5], 9).to_string(),
             "fd01:203:405:9::/64"
         );
+    }
+
+    #[test]
+    fn blocks_are_read_as_docker_writes_them() {
+        let text = "base=10.80.0.0/16,size=24";
+        for form in [text, "size=24,base=10.80.0.0/16"] {
+            assert_eq!(form.parse::<AddressPool>().unwrap().to_string(), text);
+        }
+        for bad in [
+            "10.80.0.0/16",
+            "base=10.80.0.0/16",
+            "base=10.80.0.0/16,size=x",
+            "base=10.80.0.0/16,size=24,size=25",
+            "base=10.80.0.0/16,size=24,",
+            "base=10.80.0.1/16,size=24",
+            "base=10.80.0.0/16,size=8",
+            "base=fd00::/48,size=64",
+        ] {
+            assert!(bad.parse::<AddressPool>().is_err(), "{bad}");
+        }
     }
 }

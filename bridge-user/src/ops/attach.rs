@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::error::Errors;
+use super::run::RunError;
 use super::{Context, Error, random_bytes, random_id};
 use crate::fault;
 use crate::ipam;
@@ -241,6 +242,9 @@ impl Plan<'_> {
         name: &EndpointName,
     ) -> Result<Vec<EndpointName>, Error> {
         let mut aliases = self.spec.aliases.clone();
+        if !aliases.is_empty() && !network.tells_names() {
+            return Err(RunError::NobodyTells(network.name.to_string()).into());
+        }
         let run = rows.run(&self.sandbox.id)?;
         if let Some(run) = run.filter(|_| network.tells_names()) {
             let short = run.id.short().parse()?;

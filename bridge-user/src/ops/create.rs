@@ -158,7 +158,7 @@ impl<'a> Plan<'a> {
         }
         Ok(Self {
             spec,
-            pools: context.config.networks.default_address_pools.clone(),
+            pools: context.address_pools()?,
             options,
             id,
             bridge,

@@ -64,13 +64,16 @@ impl Context {
             .filter(|endpoint| !endpoint_is_right(endpoint, &networks, &pinned, &links))
             .map(|endpoint| &endpoint.sandbox)
             .collect();
+        let live = runs.iter().filter(|run| run.is_live()).map(|run| &run.id);
+        let used: BTreeSet<&Id> = endpoints
+            .iter()
+            .map(|endpoint| &endpoint.sandbox)
+            .chain(live)
+            .collect();
         for sandbox in &sandboxes {
             let dormant = sandbox.boot_id != self.boot_id;
             let endpoints_are_right = dormant || !wrong.contains(&sandbox.id);
-            let used = runs.iter().any(|run| run.id == sandbox.id && run.is_live())
-                || endpoints
-                    .iter()
-                    .any(|endpoint| endpoint.sandbox == sandbox.id);
+            let used = used.contains(&sandbox.id);
             if !(used && endpoints_are_right && self.namespace_is_right(sandbox)) {
                 errors.note(self.reconcile_sandbox(&sandbox.id, false));
             }

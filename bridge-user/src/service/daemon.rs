@@ -43,9 +43,8 @@ pub struct Settings {
     pub follow: Arc<dyn Fn() + Send + Sync>,
 }
 
-/// Runs until SIGTERM or SIGINT.
-pub fn run(settings: &Settings) -> Result<(), ServiceError> {
-    let _instance = Instance::become_it()?;
+/// Runs until SIGTERM or SIGINT. Who calls is the daemon of this host as long.
+pub fn run(_instance: &Instance, settings: &Settings) -> Result<(), ServiceError> {
     raise_open_files();
     let runtime = Builder::new_current_thread().enable_all().build();
     runtime

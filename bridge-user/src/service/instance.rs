@@ -16,13 +16,13 @@ const LOCK: &str = "/run/bridge-user/daemon.lock";
 /// The right to be the daemon of this host, until it is dropped or the process ends.
 #[derive(Debug)]
 #[must_use]
-pub(super) struct Instance {
+pub struct Instance {
     _lock: File,
 }
 
 impl Instance {
     /// Becomes the daemon, or says which process is.
-    pub(super) fn become_it() -> Result<Self, ServiceError> {
+    pub fn become_it() -> Result<Self, ServiceError> {
         let failed = |action, path: &str| {
             let path = path.into();
             move |source| ServiceError::File {

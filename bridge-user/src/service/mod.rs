@@ -15,4 +15,4 @@ mod watch;
 pub use control::status;
 pub use daemon::{Settings, run};
 pub use error::ServiceError;
-pub use instance::running;
+pub use instance::{Instance, running};

@@ -9,6 +9,7 @@ const BOOT_ID: &str = "boot_id";
 const HOST_COOKIE: &str = "host_cookie";
 const OWNER: &str = "owner";
 const ULA_GLOBAL_ID: &str = "ula_global_id";
+const DEFAULT_ADDRESS_POOLS: &str = "default_address_pools";
 
 impl Rows<'_> {
     /// The boot that the kernel's side was last made right in, and the host's namespace then.
@@ -39,6 +40,21 @@ impl Rows<'_> {
     /// The 40 bits that this host's IPv6 subnets start with (RFC 4193, 3.2.1).
     pub fn ula_global_id(self) -> Result<[u8; 5], StoreError> {
         self.random(ULA_GLOBAL_ID)
+    }
+
+    /// The blocks that the daemon was told to take subnets from, as it was told, each a word.
+    pub fn default_address_pools(self) -> Result<Option<String>, StoreError> {
+        self.meta(DEFAULT_ADDRESS_POOLS)
+    }
+
+    /// Records them, or that there are none.
+    pub fn set_default_address_pools(self, pools: Option<&str>) -> Result<(), StoreError> {
+        let Some(pools) = pools else {
+            let sql = "DELETE FROM meta WHERE key = ?1";
+            self.0.execute(sql, [DEFAULT_ADDRESS_POOLS])?;
+            return Ok(());
+        };
+        self.set_meta(DEFAULT_ADDRESS_POOLS, pools)
     }
 
     /// Bytes that were drawn when the state was made.

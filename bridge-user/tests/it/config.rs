@@ -197,6 +197,41 @@ fn a_configuration_that_cannot_be_used_is_refused() {
 }
 
 #[test]
+fn the_daemon_says_where_subnets_come_from_before_the_configuration_does() {
+    let host = Host::new();
+    host.configure(
+        "[networks]\ndefault_address_pools = [{ base = \"172.30.0.0/24\", size = 28 }]\n",
+    );
+    let pools = "--default-address-pool base=10.80.0.0/24,size=25 \
+                 --default-address-pool size=26,base=10.81.0.0/26";
+    let mut daemon = host
+        .bridge_user(&format!("daemon --foreground {pools}"))
+        .spawn();
+    daemon.wait_for_error_line("ready");
+    // One that is refused changes nothing.
+    host.bridge_user("daemon").fails_with(1, &["already"]);
+    for (name, gateway) in [
+        ("one", "10.80.0.1"),
+        ("two", "10.80.0.129"),
+        ("three", "10.81.0.1"),
+    ] {
+        host.create(name);
+        assert_eq!(host.gateway_of(name), gateway, "{name}");
+    }
+    host.bridge_user("net create four")
+        .fails_with(1, &["10.80.0.0/24, 10.81.0.0/26", "hint: "]);
+    drop(daemon);
+    host.bridge_user("net rm one").ok();
+    host.create("one");
+    assert_eq!(host.gateway_of("one"), "10.80.0.1");
+    let _daemon = host.daemon();
+    host.create("four");
+    assert_eq!(host.gateway_of("four"), "172.30.0.1");
+    host.bridge_user("daemon --default-address-pool 10.80.0.0/24")
+        .fails_with(2, &["10.80.0.0/24", "base=CIDR,size=PREFIX_LENGTH"]);
+}
+
+#[test]
 fn networks_get_what_is_configured_for_them() {
     let host = Host::new();
     host.configure(

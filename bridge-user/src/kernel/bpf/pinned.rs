@@ -1,7 +1,8 @@
 //! A look at what is pinned, by names alone: cheap enough for every command.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::path::Path;
 
 use super::{hook, pins};
 
@@ -9,16 +10,20 @@ use super::{hook, pins};
 #[derive(Debug)]
 pub struct Pinned {
     programs: bool,
-    links: BTreeSet<PathBuf>,
+    /// By file name: whole paths take longer to compare than all else that a look does.
+    links: HashSet<OsString>,
 }
 
 impl Pinned {
     /// Looks. What cannot be read is not there: who makes it right finds out why.
     pub fn look() -> Self {
-        let links = pins::link_pins().unwrap_or_default();
+        let pins = pins::link_pins().unwrap_or_default();
         Self {
             programs: pins::is_pinned(),
-            links: links.into_iter().collect(),
+            links: pins
+                .iter()
+                .filter_map(|pin| Some(pin.file_name()?.into()))
+                .collect(),
         }
     }
 
@@ -31,7 +36,12 @@ impl Pinned {
     /// links cannot be pinned, the programs' pins have to do.
     pub fn holds(&self, endpoint: &str, xdp: bool) -> bool {
         self.programs
-            && (!hook::has_links() || self.links.contains(&pins::link_path(endpoint)))
-            && (!xdp || self.links.contains(&pins::xdp_link_path(endpoint)))
+            && (!hook::has_links() || self.has_link(&pins::link_path(endpoint)))
+            && (!xdp || self.has_link(&pins::xdp_link_path(endpoint)))
+    }
+
+    fn has_link(&self, pin: &Path) -> bool {
+        pin.file_name()
+            .is_some_and(|name| self.links.contains(name))
     }
 }

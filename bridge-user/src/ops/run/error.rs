@@ -52,8 +52,8 @@ pub enum RunError {
     /// `--dns` where names of others are not asked for.
     #[error("--dns has no use: network {0} is internal, from which nobody is asked others' names")]
     NobodyAsks(String),
-    /// `--network-alias` where no names are told.
-    #[error("--network-alias has no use: network {0} tells no names")]
+    /// An alias where no names are told.
+    #[error("an alias has no use: network {0} tells no names")]
     NobodyTells(String),
     /// Options that exclude each other.
     #[error(transparent)]
@@ -114,9 +114,10 @@ impl RunError {
                                     its sandboxes ask themselves"
                     .into()
             }
-            Self::NobodyTells(_) => "leave it out, or make the network without \
-                                     -o bridge-user.dns=false"
-                .into(),
+            Self::NobodyTells(_) => {
+                "leave it out, or make a network that tells names: bridge-user net create NETWORK"
+                    .into()
+            }
             Self::NoGateway(_) => "write the address instead".into(),
             Self::Conflict(RunConflict::Mixed) => {
                 "bridge-user net connect NETWORK SANDBOX connects it to others later".into()

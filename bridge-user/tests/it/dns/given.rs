@@ -72,9 +72,19 @@ fn what_nobody_would_ask_is_refused() {
     assert_eq!(host.bridge_user("ps -aq").ok(), "");
     host.create("-o bridge-user.dns=false silent");
     let words = "run --rm --network silent --network-alias www -- true";
-    let expected = ["--network-alias", "network silent tells no names", "hint: "];
+    let expected = [
+        "an alias has no use: network silent tells no names",
+        "hint: ",
+    ];
     host.bridge_user(words).fails_with(125, &expected);
     assert_eq!(host.bridge_user("ps -aq").ok(), "");
+    host.netns("x");
+    for network in ["silent", "bridge"] {
+        let said = format!("network {network} tells no names");
+        host.bridge_user(&format!("net connect --alias www {network} x"))
+            .fails_with(1, &[&said, "hint: "]);
+    }
+    assert_eq!(host.bridge_user("fdb").ok().lines().count(), 1);
     // There the sandbox asks itself, as the hint says.
     host.create("--internal -o bridge-user.dns=false quiet");
     let words = "run --rm --network quiet --dns 192.0.2.2 -- cat /etc/resolv.conf";
