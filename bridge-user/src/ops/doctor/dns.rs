@@ -66,6 +66,10 @@ pub(super) fn findings(paths: &Paths, daemon: Option<&SeenDaemon>) -> Vec<Findin
         return Vec::new();
     }
     let mut findings = daemon_findings(daemon, &networks);
+    if daemon.is_some_and(|daemon| daemon.status.is_err()) {
+        // It answers nobody, whatever a firewall does.
+        return findings;
+    }
     let places = telling.iter().filter_map(|network| {
         let mut there = endpoints.iter().filter(|e| e.network == network.id);
         there.find_map(|endpoint| Place::of(network, endpoint, &sandboxes))

@@ -115,6 +115,23 @@ fn doctor_says_that_dns_is_down() {
 }
 
 #[test]
+fn doctor_blames_a_daemon_that_hangs_and_no_firewall() {
+    let host = Host::new();
+    host.create("n");
+    host.join("n", "a");
+    let daemon = host.daemon();
+    daemon.signal(Signal::SIGSTOP);
+    let found = bad(&host, "daemon");
+    assert!(
+        found.len() == 1 && found[0].0 == "failure" && found[0].1.contains("does not say"),
+        "{found:?}"
+    );
+    assert_eq!(bad(&host, "DNS"), []);
+    daemon.signal(Signal::SIGCONT);
+    assert_eq!((bad(&host, "daemon"), bad(&host, "DNS")), (vec![], vec![]));
+}
+
+#[test]
 fn doctor_says_that_a_firewall_drops_questions() {
     let host = Host::new();
     host.create("--ipv6 n");
