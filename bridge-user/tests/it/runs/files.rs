@@ -175,6 +175,28 @@ fn on_the_hosts_network_added_hosts_are_added_to_the_hosts_own() {
 }
 
 #[test]
+fn a_host_that_shares_its_mounts_gets_none_of_a_sandboxs() {
+    let host = Host::new();
+    // As systemd has them.
+    host.call("mount --make-rshared /").ok();
+    let mounts = || host.call("findmnt -rno TARGET,FSTYPE").ok();
+    let before = mounts();
+    sleeper(&host, "--name a");
+    // What ip-netns has too: the namespace's file, and its directory as a mount.
+    let ours = mounts().lines().map(str::to_owned).collect::<Vec<_>>();
+    let more: Vec<&String> = ours.iter().filter(|m| !before.contains(*m)).collect();
+    assert!(
+        !more.is_empty() && more.iter().all(|m| m.starts_with("/run/netns")),
+        "{more:?}"
+    );
+    // What the host mounts later, the sandbox sees.
+    host.call("mkdir /run/later").ok();
+    host.call("mount -t tmpfs later /run/later").ok();
+    let there = host.bridge_user("exec a -- findmnt -no SOURCE /run/later");
+    assert_eq!(there.ok().trim(), "later");
+}
+
+#[test]
 fn nothing_else_is_its_own() {
     let host = Host::new();
     let list = "findmnt -rno TARGET | sort; ls /";
