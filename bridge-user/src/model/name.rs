@@ -64,19 +64,19 @@ fn check_name(what: &'static str, name: &str) -> Result<(), NameError> {
     Ok(())
 }
 
-/// Mirrors the kernel's `dev_valid_name` (net/core/dev.c, v6.18). Besides, `%` is a template, `*` and
-/// `@` mean something to nft, and `all` and `default` are sysctl's words.
+/// Mirrors the kernel's `dev_valid_name` (net/core/dev.c, v6.18). Besides, `%` is a template, `*`, `@`
+/// and `"` mean something to nft, and `all` and `default` are sysctl's words.
 fn check_interface_name(what: &'static str, name: &str) -> Result<(), NameError> {
     if name.is_empty() {
         return Err(NameError::Empty { what });
     }
     let bad = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
-    let bad = |c: char| bad(c) || matches!(c, '%' | '*' | '@');
+    let bad = |c: char| bad(c) || matches!(c, '%' | '*' | '@' | '"');
     if [".", "..", "all", "default"].contains(&name) || name.chars().any(bad) {
         return Err(NameError::Character {
             what,
             name: name.into(),
-            allowed: "no space, '/', ':', '%', '*' or '@' is allowed, nor '.', '..', 'all' or 'default' alone",
+            allowed: "no space, '/', ':', '%', '*', '@' or '\"' is allowed, nor '.', '..', 'all' or 'default' alone",
         });
     }
     if name.len() > INTERFACE_NAME_MAX_BYTES {
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn interface_names_follow_the_kernel() {
-        for good in ["eth0", "a.b", "bu-0123456789ab", "..."] {
+        for good in ["eth0", "a.b", "bu-0123456789ab", "...", "a'$;{#b"] {
             assert!(good.parse::<InterfaceName>().is_ok(), "{good}");
         }
         for bad in [
@@ -171,6 +171,7 @@ mod tests {
             "eth%d",
             "a*",
             "@a",
+            "a\"b",
             "all",
             "default",
             "a\tb",

@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::host::{Address, Host, text, wait_until};
+use crate::host::{Address, Host, array, text, wait_until};
 
 #[test]
 fn the_container_leg_has_what_the_command_printed() {
@@ -71,6 +71,20 @@ fn options_name_and_size_the_links() {
     host.bridge_user("net rm n").ok();
     assert_eq!(host.link(None, "shop0"), None);
     host.assert_clean();
+}
+
+#[test]
+fn a_bridge_may_have_any_name_that_the_kernel_takes() {
+    let host = Host::new();
+    let name = "a'$;{#\\";
+    host.create(&format!("-o com.docker.network.bridge.name={name} n"));
+    host.join("n", "a");
+    host.assert_pings("a", "10.90.0.1");
+    let set = host.call("nft -j list set inet bridge_user bridges").json();
+    let elements = array(&set["nftables"])
+        .iter()
+        .flat_map(|entry| array(&entry["set"]["elem"]));
+    assert_eq!(elements.collect::<Vec<_>>(), [name]);
 }
 
 #[test]
