@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use ipnet::IpNet;
 
-use super::{Id, InterfaceName, MacAddress, NetworkName, Options, Pool, State};
+use super::{Gateway, Id, InterfaceName, MacAddress, NetworkName, Options, Pool, State};
 
 /// Name of the default network, made on first use.
 pub const BUILTIN_BRIDGE: &str = "bridge";
@@ -146,6 +146,21 @@ impl Network {
         let inhibited = |ip: IpNet| ip.addr().is_ipv4() && self.options.inhibit_ipv4;
         let gateways = self.pools.iter().map(Pool::gateway_cidr);
         gateways.filter(move |gateway| !inhibited(*gateway))
+    }
+
+    /// What the host does as its gateway, a family each that it has; nothing for an internal one.
+    pub fn gateways(&self) -> impl Iterator<Item = Gateway> {
+        let pools = self.pools.iter().filter(|_| !self.internal);
+        pools.map(|pool| {
+            let ipv6 = pool.subnet().addr().is_ipv6();
+            self.options.gateways.of_family(ipv6)
+        })
+    }
+
+    /// Whether the host has to forward packets of a family for it.
+    pub fn needs_forwarding(&self, ipv6: bool) -> bool {
+        let mut gateways = self.bridge_addresses();
+        !self.internal && gateways.any(|gateway| gateway.addr().is_ipv6() == ipv6)
     }
 
     /// Whether endpoints get IPv6 addresses.

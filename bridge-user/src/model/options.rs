@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::gateway::{
+    ENABLE_IP_MASQUERADE, GATEWAY_MODE, GATEWAY_MODE_IPV4, GATEWAY_MODE_IPV6, GatewayOptions,
+    HOST_IPV4, HOST_IPV6,
+};
 use super::name::{InterfaceName, NameError};
 
 const ENABLE_ICC: &str = "com.docker.network.bridge.enable_icc";
@@ -15,15 +19,21 @@ const PORT_SECURITY: &str = "bridge-user.port_security";
 const STORM_PPS: &str = "bridge-user.storm_pps";
 const DNS: &str = "bridge-user.dns";
 
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 14] = [
     ENABLE_ICC,
     BRIDGE_NAME,
     INHIBIT_IPV4,
+    ENABLE_IP_MASQUERADE,
+    GATEWAY_MODE_IPV4,
+    GATEWAY_MODE_IPV6,
+    HOST_IPV4,
+    HOST_IPV6,
     CONTAINER_IFACE_PREFIX,
     MTU,
     PORT_SECURITY,
     STORM_PPS,
     DNS,
+    GATEWAY_MODE,
 ];
 
 /// Smallest MTU of a network: what IPv6 asks of every link (RFC 8200, section 5) is 1280, IPv4
@@ -45,6 +55,8 @@ pub struct Options {
     pub bridge_name: Option<InterfaceName>,
     /// The gateway address is not put on the bridge.
     pub inhibit_ipv4: bool,
+    /// What the host does with what leaves and what comes from outside.
+    pub gateways: GatewayOptions,
     /// Container legs are called this and a number.
     pub interface_prefix: String,
     /// MTU of bridge and veth pairs, in bytes.
@@ -96,6 +108,14 @@ pub enum OptionError {
         /// What is expected.
         expected: String,
     },
+    /// It contradicts another option, or what the network is.
+    #[error("option {key} cannot be given here: {reason}")]
+    Clash {
+        /// The key.
+        key: &'static str,
+        /// What it contradicts.
+        reason: &'static str,
+    },
 }
 
 impl Options {
@@ -105,6 +125,7 @@ impl Options {
             icc: true,
             bridge_name: None,
             inhibit_ipv4: false,
+            gateways: GatewayOptions::default(),
             interface_prefix: "eth".into(),
             mtu: 1500,
             port_security: true,
@@ -117,11 +138,7 @@ impl Options {
                 value: value.clone(),
                 expected,
             };
-            let flag = || match value.as_str() {
-                "true" | "1" => Ok(true),
-                "false" | "0" => Ok(false),
-                _ => Err(refuse("it is true or false".into())),
-            };
+            let flag = || flag(value).map_err(refuse);
             let name = |text: &str| -> Result<InterfaceName, OptionError> {
                 text.parse().map_err(|e: NameError| refuse(e.to_string()))
             };
@@ -148,10 +165,21 @@ impl Options {
                         refuse("it is a number of frames a second, 0 for no limit".into())
                     })?;
                 }
+                key if KEYS.contains(&key) => parsed.gateways.take(key, value).map_err(refuse)?,
                 _ => return Err(OptionError::UnknownKey { key: key.clone() }),
             }
         }
+        parsed.gateways.check()?;
         Ok(parsed)
+    }
+}
+
+/// A value that is true or false, or what it should be.
+pub(super) fn flag(value: &str) -> Result<bool, String> {
+    match value {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err("it is true or false".into()),
     }
 }
 

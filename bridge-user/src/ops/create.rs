@@ -145,6 +145,7 @@ impl<'a> Plan<'a> {
         if wants_ipv6 && options.mtu < IPV6_MTU_MIN {
             return Err(Error::MtuForIpv6(options.mtu));
         }
+        options.gateways.check_network(spec.internal, wants_ipv6)?;
         let id = match spec.name.as_str() {
             BUILTIN_BRIDGE => context.store.rows().builtin_id(BUILTIN_BRIDGE)?,
             _ => random_id()?,

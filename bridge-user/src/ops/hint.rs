@@ -6,6 +6,7 @@ use crate::kernel::bpf::BpfError;
 use crate::kernel::netlink::NetlinkError;
 use crate::kernel::nft::NftError;
 use crate::kernel::probe::ProbeError;
+use crate::model::OptionError;
 use crate::store::StoreError;
 
 /// What a kernel without bpf(2) leaves one to do.
@@ -64,6 +65,7 @@ impl Error {
             Self::TwoSubnets(_) | Self::Twice { .. } | Self::AuxTwice(_) => "give one".into(),
             Self::NoSubnetFor { .. } => "give the --subnet that it is in, too".into(),
             Self::MtuForIpv6(_) => "give 1280 or more, or make the network without --ipv6".into(),
+            Self::Option(OptionError::Clash { key, .. }) => format!("leave -o {key} out"),
             Self::NoIpv6(_) => "leave out --ipv6 and IPv6 subnets".into(),
             Self::Pool(_) => "choose another --subnet, or addresses in it".into(),
             Self::SubnetOfNetwork { .. } | Self::SubnetOfRoute { .. } => {
@@ -114,6 +116,10 @@ impl Error {
             }
             Self::Config(ConfigError::Invalid { .. }) => {
                 "docs/configuration.md has every key".into()
+            }
+            Self::Sysctl(_) => {
+                "if /proc/sys is read-only: mount -o remount,rw /proc/sys, or set it from outside"
+                    .into()
             }
             Self::HostFull(_) => larger("endpoints"),
             Self::Bpf(BpfError::Full { key, .. }) => larger(key),

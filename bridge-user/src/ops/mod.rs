@@ -14,6 +14,7 @@ mod endpoint;
 mod error;
 mod explain;
 mod file;
+mod forwarding;
 mod frame;
 mod hint;
 mod inspect;

@@ -1,12 +1,12 @@
-//! What all networks share on a host: the data plane's pins and the nft table. They are there as
-//! long as a network is.
+//! What all networks share on a host: the data plane's pins, the nft table, and forwarding. They are
+//! there as long as a network is.
 
 use super::lock::Object;
 use super::{Context, Error};
 use crate::fault;
 use crate::kernel::bpf::{self, NetworkFacts};
-use crate::kernel::nft::{self, NetworkPolicy};
-use crate::model::State;
+use crate::kernel::nft;
+use crate::model::{Network, State};
 
 impl Context {
     /// Makes the pins and the table be as the networks that are not being removed say. Who comes
@@ -17,16 +17,13 @@ impl Context {
     pub(super) fn ensure_shared(&mut self, going: Option<&NetworkFacts>) -> Result<(), Error> {
         let _lock = self.lock(Object::Shared)?;
         let networks = self.store.rows().networks()?;
-        let policies: Vec<NetworkPolicy> = networks
+        let networks: Vec<&Network> = networks
             .iter()
             .filter(|network| network.state != State::Deleting)
-            .map(|network| NetworkPolicy {
-                bridge: network.bridge.to_string(),
-                icc: network.options.icc,
-                internal: network.internal,
-            })
             .collect();
-        if policies.is_empty() {
+        if networks.is_empty() {
+            self.ensure_forwarding(&networks)?;
+            fault::step();
             nft::ensure_table_absent()?;
             fault::step();
             self.data_plane = None;
@@ -37,7 +34,10 @@ impl Context {
                 data_plane.ensure_network_absent(going)?;
             }
             fault::step();
-            nft::ensure_table(&policies)?;
+            nft::ensure_table(&networks)?;
+            fault::step();
+            // Nothing is forwarded that no rule has looked at.
+            self.ensure_forwarding(&networks)?;
         }
         Ok(())
     }

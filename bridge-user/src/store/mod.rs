@@ -6,6 +6,7 @@ mod networks;
 mod reader;
 mod runs;
 mod sandboxes;
+mod sysctls;
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -18,16 +19,17 @@ use rusqlite::types::FromSql;
 use rusqlite::{Connection, ErrorCode, Row, TransactionBehavior};
 
 /// `PRAGMA user_version` of a file with `schema.sql`.
-pub const SCHEMA_VERSION: i64 = 4;
+pub const SCHEMA_VERSION: i64 = 5;
 
 /// The database in a state directory.
 const DATABASE: &str = "state.db";
 
 /// What makes a file of one version, from 1 on, be of the next.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "ALTER TABLE endpoints ADD COLUMN trusted INTEGER NOT NULL DEFAULT 0",
     include_str!("runs.sql"),
     "ALTER TABLE endpoints ADD COLUMN links TEXT NOT NULL DEFAULT '[]'",
+    include_str!("outside.sql"),
 ];
 
 /// How long a command waits for the transactions of others.
@@ -184,6 +186,7 @@ impl Store {
             0 => {
                 tx.execute_batch(include_str!("schema.sql"))?;
                 tx.execute_batch(include_str!("runs.sql"))?;
+                tx.execute_batch(include_str!("outside.sql"))?;
             }
             found @ 1..SCHEMA_VERSION => {
                 for step in &MIGRATIONS[usize::try_from(found - 1).unwrap_or_default()..] {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
-use crate::model::{Datapath, Endpoint, Id, MacAddress, Network, Options, Pool, Sandbox, State};
+use crate::model::{
+    Datapath, Endpoint, Id, MacAddress, Network, Options, Pool, Sandbox, SavedSysctl, State,
+};
 
 struct Directory(PathBuf);
 
@@ -190,6 +192,7 @@ fn files_of_older_versions_are_brought_up_to_date() {
         drop(Store::open(&directory.0).unwrap());
         let file = Connection::open(directory.0.join(DATABASE)).unwrap();
         for (from, undo) in [
+            (4, "DROP TABLE sysctls; DROP TABLE publications"),
             (3, "ALTER TABLE endpoints DROP COLUMN links"),
             (2, "DROP TABLE runs"),
             (1, "ALTER TABLE endpoints DROP COLUMN trusted"),
@@ -211,5 +214,34 @@ fn files_of_older_versions_are_brought_up_to_date() {
         let there = store.rows().endpoint(&id(3)).unwrap();
         assert_eq!(there, Some(endpoint(3, 1, 1)), "from {version}");
         assert_eq!(store.rows().runs().unwrap(), []);
+        assert_eq!(store.rows().saved_sysctls("boot", false).unwrap(), []);
     }
+}
+
+#[test]
+fn what_a_sysctl_was_is_kept_for_one_boot() {
+    let directory = Directory::new("sysctls");
+    let mut store = Store::open(&directory.0).unwrap();
+    let sysctl = |key: &str, before: &str| SavedSysctl {
+        key: key.into(),
+        before: before.into(),
+        ours: "1".into(),
+    };
+    let first = [sysctl("ipv4/ip_forward", "0"), sysctl("ipv4/b", "7")];
+    let other = [sysctl("ipv6/conf/all/forwarding", "0")];
+    store
+        .write(|rows| {
+            rows.save_sysctls("boot", &first)?;
+            rows.save_sysctls("boot", &other)?;
+            // It is changed again: what it was at first counts.
+            rows.save_sysctls("boot", &[sysctl("ipv4/b", "8")])
+        })
+        .unwrap();
+    assert_eq!(store.rows().saved_sysctls("boot", false).unwrap(), first);
+    assert_eq!(store.rows().saved_sysctls("boot", true).unwrap(), other);
+    assert_eq!(store.rows().saved_sysctls("next", false).unwrap(), []);
+    store.write(|rows| rows.forget_sysctls(false)).unwrap();
+    assert_eq!(store.rows().saved_sysctls("boot", false).unwrap(), []);
+    store.write(|rows| rows.save_sysctls("next", &[])).unwrap();
+    assert_eq!(store.rows().saved_sysctls("boot", true).unwrap(), []);
 }

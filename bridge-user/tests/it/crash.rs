@@ -147,6 +147,40 @@ fn create() {
 }
 
 #[test]
+fn create_where_the_host_does_not_forward() {
+    let host = Host::new();
+    host.outside();
+    host.do_not_forward();
+    // What keeps pins and table.
+    host.create("--internal --ipv6 n");
+    kill_making(&host, "net create --ipv6 m", "net rm m", 8);
+    // The last one was not killed.
+    host.bridge_user("net rm m").ok();
+    let make = || drop(host.create("--ipv6 m"));
+    kill_removing(&host, &make, "net rm m", "net rm -f m", 8);
+}
+
+#[test]
+fn purge_where_the_host_did_not_forward() {
+    let host = Host::new();
+    host.outside();
+    host.do_not_forward();
+    let fresh = host.snapshot();
+    let mut killer = Killer::of(&host, "purge --yes");
+    loop {
+        host.create("--ipv6 n");
+        assert_ne!(host.sysctls(), fresh, "it forwards");
+        if !killer.kill_at_next_step() {
+            break;
+        }
+        host.bridge_user("purge --yes").ok();
+        host.assert_as_before(&fresh, &format!("step {} leaves something", killer.step));
+    }
+    killer.assert_steps(8);
+    host.assert_as_before(&fresh, "it leaves something");
+}
+
+#[test]
 fn connect() {
     let host = Host::new();
     let neighbour = neighbour(&host);

@@ -240,43 +240,12 @@ fn a_locked_port_takes_no_other_mac_without_the_program() {
     assert_eq!(host.echoes_in("b"), before);
 }
 
-/// A namespace outside every network of ours, which the host routes to by a wire of its own.
-fn outside(host: &Host) -> Endpoint {
-    host.netns("outside");
-    for words in [
-        "link add up0 type veth peer name eth0 netns outside",
-        "addr add 192.168.200.1/24 dev up0",
-        "addr add fdee::1/64 dev up0 nodad",
-        "link set up0 up",
-        "-n outside addr add 192.168.200.2/24 dev eth0",
-        "-n outside addr add fdee::2/64 dev eth0 nodad",
-        "-n outside link set eth0 up",
-        "-n outside route add default via 192.168.200.1",
-        "-n outside route add default via fdee::1",
-    ] {
-        host.call(&format!("ip {words}")).ok();
-    }
-    // Link-local addresses are still probed: until then there is no IPv6 beyond the wire.
-    wait_until("the wire to the outside works", || {
-        host.host_pings("192.168.200.2") && host.host_pings("fdee::2")
-    });
-    Endpoint {
-        id: String::new(),
-        sandbox: "outside".into(),
-        interface: "eth0".into(),
-        host_leg: "up0".into(),
-        mac: String::new(),
-        ipv4: "192.168.200.2".into(),
-        ipv6: "fdee::2".into(),
-    }
-}
-
 #[test]
 fn internal_networks_have_no_outside() {
     for br_netfilter in [false, true] {
         let host = Host::with_br_netfilter(br_netfilter);
-        let outside = outside(&host);
-        host.create("--ipv6 open");
+        let outside = host.outside();
+        host.create("--ipv6 -o bridge-user.gateway_mode=routed open");
         host.create("--ipv6 --internal closed");
         let a = host.join("open", "a");
         let [c, d] = ["c", "d"].map(|name| host.join("closed", name));
@@ -324,7 +293,7 @@ fn internal_networks_have_no_outside() {
 #[test]
 fn the_open_and_the_icc_off_network_lead_outside() {
     let host = Host::new();
-    let outside = outside(&host);
+    let outside = host.outside();
     host.create("--ipv6 -o com.docker.network.bridge.enable_icc=false n");
     host.join("n", "a");
     for target in outside.addresses() {
@@ -335,7 +304,7 @@ fn the_open_and_the_icc_off_network_lead_outside() {
 #[test]
 fn what_others_route_on_the_host_goes_on() {
     let host = Host::new();
-    let near = outside(&host);
+    let near = host.outside();
     host.netns("far");
     for words in [
         "link add up1 type veth peer name eth0 netns far",

@@ -10,6 +10,7 @@ mod config;
 mod crash;
 mod daemon;
 mod dns;
+mod egress;
 mod forwarding;
 mod fuzz;
 mod hosts_files;

@@ -80,9 +80,9 @@ fn a_bpffs_that_cannot_be_used_is_named() {
 #[test]
 fn a_kernel_without_ipv6_is_named() {
     let host = Host::new();
-    let fresh = host.snapshot();
     // What a kernel with `ipv6.disable=1` looks like to a process.
     host.call("mount -t tmpfs tmpfs /proc/sys/net/ipv6").ok();
+    let fresh = host.snapshot();
     host.bridge_user("net create --ipv6 n")
         .fails_with(1, &["IPv6", "network n"]);
     host.assert_as_before(&fresh, "something was changed");

@@ -58,7 +58,12 @@ fn ip6(text: &str) -> [u8; 16] {
 }
 
 /// An ICMPv6 packet with a right checksum (RFC 4443, 2.3).
-fn icmpv6(to: [u8; 6], from: [u8; 6], ends: ([u8; 16], [u8; 16]), message: &[u8]) -> Vec<u8> {
+pub(crate) fn icmpv6(
+    to: [u8; 6],
+    from: [u8; 6],
+    ends: ([u8; 16], [u8; 16]),
+    message: &[u8],
+) -> Vec<u8> {
     let mut message = message.to_vec();
     let length = u32::try_from(message.len()).expect("messages are short");
     let pseudo = [&ends.0[..], &ends.1, &message].concat();

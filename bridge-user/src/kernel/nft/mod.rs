@@ -9,19 +9,10 @@ use std::fmt::{Display, Write as _};
 use std::io::{self, Write as _};
 use std::process::{Command, Output, Stdio};
 
+use crate::model::{Gateway, Network, Source};
+
 /// The table with its sets and maps, empty, and its chains.
 const TABLE: &str = include_str!("table.nft");
-
-/// What the table says of a network.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NetworkPolicy {
-    /// Its bridge.
-    pub bridge: String,
-    /// Whether its endpoints may reach each other.
-    pub icc: bool,
-    /// Whether nothing is routed into and out of it.
-    pub internal: bool,
-}
 
 /// The table cannot be changed.
 #[derive(Debug, thiserror::Error)]
@@ -34,23 +25,50 @@ pub enum NftError {
     Refused(String),
 }
 
-/// Makes the table be what `policies` say, in one transaction.
-pub fn ensure_table(policies: &[NetworkPolicy]) -> Result<(), NftError> {
+/// Makes the table be what these networks say, in one transaction.
+pub fn ensure_table(networks: &[&Network]) -> Result<(), NftError> {
     let mut ruleset = format!("{ABSENT}{TABLE}");
-    let bridges = || policies.iter().map(|policy| quoted(&policy.bridge));
-    add_elements(&mut ruleset, "bridges", bridges());
-    let internal = policies.iter().filter(|policy| policy.internal);
+    let all = networks.iter().map(|network| (quoted(network), *network));
     add_elements(
         &mut ruleset,
-        "internal",
-        internal.map(|policy| quoted(&policy.bridge)),
+        "bridges",
+        all.clone().map(|(bridge, _)| bridge),
     );
-    let within = policies.iter().zip(bridges()).map(|(policy, bridge)| {
-        let verdict = if policy.icc { "accept" } else { "drop" };
+    let internal = all.clone().filter(|(_, network)| network.internal);
+    add_elements(&mut ruleset, "internal", internal.map(|(bridge, _)| bridge));
+    let within = all.clone().map(|(bridge, network)| {
+        let verdict = if network.options.icc {
+            "accept"
+        } else {
+            "drop"
+        };
         format!("{bridge} . {bridge} : {verdict}")
     });
     add_elements(&mut ruleset, "within", within);
+    for (bridge, network) in all {
+        for gateway in network.gateways() {
+            add_gateway(&mut ruleset, &bridge, gateway);
+        }
+    }
     apply(&ruleset)
+}
+
+/// What is done with packets of one family that leave a network and come to it.
+fn add_gateway(ruleset: &mut String, bridge: &str, gateway: Gateway) {
+    let (family, sources) = if gateway.ipv6 {
+        ("ipv6", "sources6")
+    } else {
+        ("ipv4", "sources4")
+    };
+    let mut add = |set, element| add_elements(ruleset, set, [element].into_iter());
+    match gateway.source {
+        Source::Masqueraded => add("masqueraded", format!("{family} . {bridge}")),
+        Source::Fixed(address) => add(sources, format!("{bridge} : {address}")),
+        Source::Kept => {}
+    }
+    if gateway.routed {
+        add("routed", format!("{family} . {bridge}"));
+    }
 }
 
 /// Makes the table gone.
@@ -74,10 +92,10 @@ fn add_elements(ruleset: &mut String, set: &str, elements: impl Iterator<Item: D
     }
 }
 
-/// An interface's name as nft takes it, whatever its letters: it has neither `"` nor `*`
+/// The name of a network's bridge as nft takes it, whatever its letters: it has neither `"` nor `*`
 /// (`InterfaceName`).
-fn quoted(interface: &str) -> String {
-    format!("\"{interface}\"")
+fn quoted(network: &Network) -> String {
+    format!("\"{}\"", network.bridge)
 }
 
 fn apply(ruleset: &str) -> Result<(), NftError> {

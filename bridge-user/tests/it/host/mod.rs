@@ -157,6 +157,15 @@ impl Host {
         });
     }
 
+    /// Turns forwarding off, as it is on a host that nobody has set up as a router.
+    pub(crate) fn do_not_forward(&self) {
+        self.inside(|| {
+            for key in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+                fs::write(format!("/proc/sys/net/{key}"), "0").expect("root may");
+            }
+        });
+    }
+
     /// Runs a closure in the host's namespaces, on a thread of its own that ends with it.
     pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         thread::scope(|scope| {

@@ -55,6 +55,40 @@ impl Host {
         Self::endpoint(&view, arguments)
     }
 
+    /// A namespace `outside` every network of ours, that has the host for a router by a wire of its own
+    /// (`up0`).
+    #[track_caller]
+    pub(crate) fn outside(&self) -> Endpoint {
+        self.netns("outside");
+        for words in [
+            "link add up0 type veth peer name eth0 netns outside",
+            "addr add 192.168.200.1/24 dev up0",
+            "addr add fdee::1/64 dev up0 nodad",
+            "link set up0 up",
+            "-n outside addr add 192.168.200.2/24 dev eth0",
+            "-n outside addr add fdee::2/64 dev eth0 nodad",
+            "-n outside link set eth0 up",
+            "-n outside route add default via 192.168.200.1",
+            "-n outside route add default via fdee::1",
+        ] {
+            self.call(&format!("ip {words}")).ok();
+        }
+        // Link-local addresses are still probed: until then there is no IPv6 beyond the wire.
+        wait_until("the wire to the outside works", || {
+            self.host_pings("192.168.200.2") && self.host_pings("fdee::2")
+        });
+        let link = self.call("ip -n outside -j link show dev eth0").json();
+        Endpoint {
+            id: String::new(),
+            sandbox: "outside".into(),
+            interface: "eth0".into(),
+            host_leg: "up0".into(),
+            mac: text(&link[0]["address"]),
+            ipv4: "192.168.200.2".into(),
+            ipv6: "fdee::2".into(),
+        }
+    }
+
     /// Makes a namespace, then connects it: NETWORK and NAME.
     #[track_caller]
     pub(crate) fn join(&self, network: &str, name: &str) -> Endpoint {

@@ -22,7 +22,7 @@ impl Host {
         assert!(changes.is_empty(), "{what}:\n{}", changes.join("\n"));
     }
 
-    /// Rows, links, pins, map entries, firewall, namespaces, runs and hosts files. A refused command
+    /// Rows, links, pins, map entries, firewall, forwarding, namespaces, runs and hosts files. A refused command
     /// changes none of them.
     pub(crate) fn snapshot(&self) -> Vec<String> {
         let mut lines = self.rows();
@@ -36,6 +36,7 @@ impl Host {
             lines.extend(entries.map(|entry| format!("{map} {}", entry["formatted"])));
         }
         lines.extend(self.rules());
+        lines.extend(self.sysctls());
         lines.extend(
             self.files("/run/netns")
                 .iter()
@@ -85,8 +86,17 @@ impl Host {
         array(&links).iter().map(line).collect()
     }
 
+    /// Forwarding and what it changes, of links that are not named as ours are.
+    pub(crate) fn sysctls(&self) -> Vec<String> {
+        let command = "cd /proc/sys/net && grep -s . ipv4/ip_forward ipv4/conf/all/accept_redirects \
+                       ipv4/conf/*/forwarding ipv6/conf/*/forwarding ipv6/conf/*/accept_ra";
+        let found = self.call("sh -c").arg(command).run().stdout;
+        let lines = found.lines().filter(|line| !line.contains("/conf/b"));
+        lines.map(str::to_owned).collect()
+    }
+
     /// The ruleset without handles: a table that was written anew is the same table.
-    fn rules(&self) -> Vec<String> {
+    pub(crate) fn rules(&self) -> Vec<String> {
         let rules = self.call("nft -j list ruleset").json();
         let mut entries = array(&rules["nftables"]).to_vec();
         entries.retain(|entry| entry.get("metainfo").is_none());

@@ -1,0 +1,48 @@
+//! What sysctls of the host were before we changed them.
+
+use rusqlite::params;
+
+use super::{Rows, StoreError};
+use crate::model::SavedSysctl;
+
+impl Rows<'_> {
+    /// Those of a family that were changed in this boot, in the order of putting them back.
+    pub fn saved_sysctls(self, boot_id: &str, ipv6: bool) -> Result<Vec<SavedSysctl>, StoreError> {
+        let sql = "SELECT key, before, ours FROM sysctls
+                   WHERE boot_id = ?1 AND key LIKE ?2 ORDER BY rowid";
+        let mut query = self.0.prepare_cached(sql)?;
+        let saved = query.query_map([boot_id, family(ipv6)], |row| {
+            Ok(SavedSysctl {
+                key: row.get(0)?,
+                before: row.get(1)?,
+                ours: row.get(2)?,
+            })
+        })?;
+        Ok(saved.collect::<Result<_, _>>()?)
+    }
+
+    /// Records what sysctls are before they are changed. What is known of this boot already stays:
+    /// it was before.
+    pub fn save_sysctls(self, boot_id: &str, sysctls: &[SavedSysctl]) -> Result<(), StoreError> {
+        let sql = "DELETE FROM sysctls WHERE boot_id != ?1";
+        self.0.execute(sql, [boot_id])?;
+        for sysctl in sysctls {
+            self.0.execute(
+                "INSERT INTO sysctls VALUES (?1, ?2, ?3, ?4) ON CONFLICT (key) DO NOTHING",
+                params![sysctl.key, boot_id, sysctl.before, sysctl.ours],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Forgets those of a family.
+    pub fn forget_sysctls(self, ipv6: bool) -> Result<(), StoreError> {
+        let sql = "DELETE FROM sysctls WHERE key LIKE ?1";
+        self.0.execute(sql, [family(ipv6)])?;
+        Ok(())
+    }
+}
+
+fn family(ipv6: bool) -> &'static str {
+    if ipv6 { "ipv6/%" } else { "ipv4/%" }
+}

@@ -1,0 +1,307 @@
+//! The way outside, and from outside directly to endpoints: under which address, of which size, and
+//! for whom.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::host::{Arrival, Endpoint, Host, link_local, mac, wait_until};
+use crate::spoofing::icmpv6;
+
+const MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
+const DOCKERS: &str = "com.docker.network";
+
+/// Sources of the echo requests among frames.
+fn echo_sources(frames: &[Arrival]) -> BTreeSet<IpAddr> {
+    let sources = frames.iter().filter_map(|arrival| {
+        let frame = &arrival.frame;
+        // Ethernet, then an IPv4 header without options and the ICMP type, or the same of IPv6.
+        match (frame.get(12..14)?, frame.get(23)?, frame.get(20)?) {
+            ([8, 0], 1, _) if frame.get(34) == Some(&8) => {
+                let source: [u8; 4] = frame[26..30].try_into().ok()?;
+                Some(Ipv4Addr::from(source).into())
+            }
+            ([0x86, 0xdd], _, 58) if frame.get(54) == Some(&128) => {
+                let source: [u8; 16] = frame[22..38].try_into().ok()?;
+                Some(Ipv6Addr::from(source).into())
+            }
+            _ => None,
+        }
+    });
+    sources.collect()
+}
+
+/// Pings every address of `to`, and gives the sources that it sees.
+#[track_caller]
+fn seen_by(host: &Host, from: &str, to: &Endpoint) -> Vec<String> {
+    let wire = host.wire(to);
+    for target in to.addresses() {
+        host.assert_pings(from, &target);
+    }
+    let seen = echo_sources(&wire.arrived());
+    seen.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn what_leaves_has_the_address_that_the_options_say() {
+    let host = Host::new();
+    let outside = host.outside();
+    // Not for the host's own packets: masquerading takes what they have.
+    for address in ["192.168.200.77/32", "fdee::77/64"] {
+        let deprecated = "preferred_lft 0 nodad";
+        host.call(&format!("ip addr add {address} dev up0 {deprecated}"))
+            .ok();
+    }
+    let link = ["192.168.200.1", "fdee::1"];
+    let fixed = ["192.168.200.77", "fdee::77"];
+    let fixed_options = format!(
+        "-o {DOCKERS}.host_ipv4={} -o {DOCKERS}.host_ipv6={}",
+        fixed[0], fixed[1]
+    );
+    let rows = [
+        ("", Some(link)),
+        (&format!("-o {MASQUERADE}=false"), None),
+        (&fixed_options, Some(fixed)),
+        ("-o bridge-user.gateway_mode=routed", None),
+        (
+            &format!(
+                "-o {DOCKERS}.bridge.gateway_mode_ipv4=nat -o {DOCKERS}.bridge.gateway_mode_ipv6=nat"
+            ),
+            Some(link),
+        ),
+    ];
+    for (n, (options, expected)) in rows.into_iter().enumerate() {
+        let name = format!("n{n}");
+        host.create(&format!("--ipv6 {options} {name}"));
+        let endpoint = host.join(&name, &name);
+        let own = [endpoint.ipv4.as_str(), endpoint.ipv6.as_str()];
+        assert_eq!(
+            seen_by(&host, &name, &outside),
+            expected.unwrap_or(own),
+            "{options}"
+        );
+    }
+}
+
+#[test]
+fn what_stays_within_a_network_keeps_its_address() {
+    // Every frame by the bridge, and every frame of it through the firewall.
+    let host = Host::with_br_netfilter(true);
+    let outside = host.outside();
+    host.create("--ipv6 --datapath off n");
+    let [a, b] = ["a", "b"].map(|name| host.join("n", name));
+    assert_eq!(seen_by(&host, "a", &b), [a.ipv4, a.ipv6]);
+    assert_eq!(seen_by(&host, "a", &outside), ["192.168.200.1", "fdee::1"]);
+}
+
+/// Whether a TCP connection to port 5201 comes about.
+fn connects(host: &Host, from: &str, target: &str) -> bool {
+    let command = format!("timeout 1 bash -c 'exec 3<>/dev/tcp/{target}/5201' || exit 1");
+    host.exec(from, "sh -c").arg(&command).run().code == Some(0)
+}
+
+#[test]
+fn from_outside_endpoints_are_reached_where_they_are_routed() {
+    let host = Host::new();
+    let outside = host.outside();
+    let half = format!("-o {DOCKERS}.bridge.gateway_mode_ipv6=routed half");
+    for (name, options, reached) in [
+        ("nat", "nat", [false, false]),
+        (
+            "kept",
+            &*format!("-o {MASQUERADE}=false kept"),
+            [false, false],
+        ),
+        ("half", &half, [false, true]),
+        (
+            "routed",
+            "-o bridge-user.gateway_mode=routed routed",
+            [true, true],
+        ),
+    ] {
+        host.create(&format!("--ipv6 {options}"));
+        let endpoint = host.join(name, name);
+        let _server = host.exec(name, "iperf3 -s").spawn();
+        wait_until("iperf3 listens", || {
+            let listening = host.exec(name, "ss -Hltn").arg("sport = :5201").run();
+            !listening.stdout.is_empty()
+        });
+        for (target, reached) in endpoint.addresses().iter().zip(reached) {
+            let before = host.echoes_in(name);
+            assert_eq!(
+                host.ping_quickly("outside", target),
+                reached,
+                "{name}: {target}"
+            );
+            assert_eq!(host.echoes_in(name) > before, reached, "{name}: {target}");
+            assert_eq!(
+                connects(&host, "outside", target),
+                reached,
+                "{name}: {target}"
+            );
+            assert!(host.host_pings(target), "{name}: {target}");
+        }
+        for target in outside.addresses() {
+            host.assert_pings(name, &target);
+        }
+    }
+}
+
+#[test]
+fn options_that_contradict_are_refused() {
+    let host = Host::new();
+    let fresh = host.snapshot();
+    for (arguments, parts) in [
+        (
+            "-o bridge-user.gateway_mode=isolated n",
+            ["gateway_mode", "nat or routed"],
+        ),
+        (
+            "-o com.docker.network.bridge.gateway_mode_ipv4=nat-unprotected n",
+            ["gateway_mode_ipv4", "nat or routed"],
+        ),
+        (
+            "-o com.docker.network.host_ipv4=fd00::1 n",
+            ["host_ipv4", "IPv4 address"],
+        ),
+        (
+            "-o com.docker.network.host_ipv4=192.0.2.1 -o bridge-user.gateway_mode=routed n",
+            ["host_ipv4", "routed"],
+        ),
+        (
+            "-o com.docker.network.host_ipv6=2001:db8::1 n",
+            ["host_ipv6", "no IPv6 subnet"],
+        ),
+        (
+            "--internal -o bridge-user.gateway_mode=routed n",
+            ["gateway_mode", "internal"],
+        ),
+    ] {
+        host.bridge_user(&format!("net create {arguments}"))
+            .fails_with(1, &parts);
+        host.assert_as_before(&fresh, arguments);
+    }
+}
+
+/// The maximum segment sizes that the first SYN or SYN-ACK among frames offers, by the family.
+fn segment_size(frames: &[Arrival]) -> Option<u16> {
+    frames.iter().find_map(|arrival| {
+        let frame = &arrival.frame;
+        let tcp = match (frame.get(12..14)?, frame.get(23)?, frame.get(20)?) {
+            ([8, 0], 6, _) => 34,
+            ([0x86, 0xdd], _, 6) => 54,
+            _ => return None,
+        };
+        // SYN, and the first option, which Linux has as this one (RFC 9293, 3.2).
+        let syn = frame.get(tcp + 13)? & 2 != 0;
+        let option = frame.get(tcp + 20..tcp + 24)?;
+        (syn && option[..2] == [2, 4]).then(|| u16::from_be_bytes([option[2], option[3]]))
+    })
+}
+
+#[test]
+fn segments_fit_the_way_out() {
+    let host = Host::new();
+    let outside = host.outside();
+    host.create("--ipv6 n");
+    let a = host.join("n", "a");
+    let _server = host.exec("outside", "iperf3 -s").spawn();
+    wait_until("iperf3 listens", || {
+        let listening = host.exec("outside", "ss -Hltn").arg("sport = :5201").run();
+        !listening.stdout.is_empty()
+    });
+    for (mtu, sizes) in [(1500, [1460, 1440]), (1400, [1360, 1340])] {
+        host.call(&format!("ip link set up0 mtu {mtu}")).ok();
+        for (target, size) in outside.addresses().iter().zip(sizes) {
+            let wires = [&outside, &a].map(|endpoint| host.wire(endpoint));
+            assert!(connects(&host, "a", target), "{mtu}: {target}");
+            for wire in wires {
+                assert_eq!(segment_size(&wire.arrived()), Some(size), "{mtu}: {target}");
+            }
+        }
+    }
+}
+
+/// Value of a sysctl below /proc/sys/net.
+fn sysctl(host: &Host, key: &str) -> String {
+    host.read(&format!("/proc/sys/net/{key}")).trim().into()
+}
+
+fn set_sysctl(host: &Host, key: &str, value: &str) {
+    let command = format!("echo {value} >/proc/sys/net/{key}");
+    host.call("sh -c").arg(&command).ok();
+}
+
+/// Forwarding of both families.
+fn forwards(host: &Host) -> [String; 2] {
+    ["ipv4/ip_forward", "ipv6/conf/all/forwarding"].map(|key| sysctl(host, key))
+}
+
+#[test]
+fn the_host_forwards_as_long_as_a_network_needs_it() {
+    let host = Host::new();
+    let outside = host.outside();
+    host.do_not_forward();
+    // As hardened hosts have it, and one link that forwards for somebody else.
+    set_sysctl(&host, "ipv4/conf/all/accept_redirects", "0");
+    set_sysctl(&host, "ipv6/conf/up0/forwarding", "1");
+    host.call("ip link add up1 type bridge").ok();
+    let before = host.sysctls();
+    host.create("--internal --ipv6 closed");
+    assert_eq!(host.sysctls(), before);
+    host.create("n");
+    assert_eq!(forwards(&host), ["1", "0"]);
+    host.create("--ipv6 m");
+    assert_eq!(forwards(&host), ["1", "1"]);
+    assert_eq!(sysctl(&host, "ipv6/conf/up1/accept_ra"), "2");
+    host.join("m", "a");
+    for target in outside.addresses() {
+        host.assert_pings("a", &target);
+    }
+    host.bridge_user("net disconnect m a").ok();
+    host.bridge_user("net rm m").ok();
+    assert_eq!(forwards(&host), ["1", "0"]);
+    host.bridge_user("net rm n").ok();
+    assert_eq!(host.sysctls(), before);
+    // What somebody changed meanwhile is theirs, and what is already so too.
+    host.create("--ipv6 m");
+    set_sysctl(&host, "ipv6/conf/up1/accept_ra", "0");
+    host.bridge_user("purge --yes").ok();
+    assert_eq!(sysctl(&host, "ipv6/conf/up1/accept_ra"), "0");
+    set_sysctl(&host, "ipv6/conf/up1/accept_ra", "1");
+    assert_eq!(host.sysctls(), before);
+    set_sysctl(&host, "ipv4/ip_forward", "1");
+    host.create("n");
+    host.bridge_user("net rm n").ok();
+    assert_eq!(forwards(&host), ["1", "0"]);
+}
+
+#[test]
+fn the_host_keeps_its_router() {
+    let host = Host::new();
+    let outside = host.outside();
+    host.do_not_forward();
+    let wire = host.wire(&outside);
+    let own = mac(&outside.mac);
+    let advertise = || {
+        // A router for half an hour (RFC 4861, 4.2).
+        let message = [134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+        let nodes = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1).octets();
+        let ends = (link_local(own).octets(), nodes);
+        wire.send(&icmpv6([0x33, 0x33, 0, 0, 0, 1], own, ends, &message));
+    };
+    let has_router = || !host.call("ip -6 route show default").ok().is_empty();
+    wait_until("the host has a router", || {
+        advertise();
+        has_router()
+    });
+    host.create("--ipv6 n");
+    assert_eq!(forwards(&host), ["1", "1"]);
+    assert!(has_router(), "forwarding took the default route away");
+    host.call("ip -6 route flush default").ok();
+    wait_until("the host has a router again", || {
+        advertise();
+        has_router()
+    });
+    host.bridge_user("net rm n").ok();
+    assert_eq!(sysctl(&host, "ipv6/conf/up0/accept_ra"), "1");
+}
