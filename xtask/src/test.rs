@@ -28,6 +28,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     tool("ethtool", "ethtool"),
     tool("ping", "iputils-ping"),
     tool("iperf3", "iperf3"),
+    tool("iptables", "iptables"),
     tool("tcpdump", "tcpdump"),
     tool("ps", "procps"),
     tool("nsenter", "util-linux"),

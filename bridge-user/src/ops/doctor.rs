@@ -3,6 +3,7 @@
 //! Looks only, needs no privilege, and goes on whatever it finds.
 
 mod dns;
+mod firewall;
 mod state;
 
 use std::env;
@@ -95,10 +96,12 @@ pub fn doctor(paths: &Paths, daemon: Option<&SeenDaemon>) -> Vec<Finding> {
     findings.push(state::finding(paths));
     findings.push(jit());
     findings.extend(tools());
-    findings.extend(forwarding());
+    let ruleset = firewall::Ruleset::read();
+    let is_needed = |ipv6| ruleset.as_ref().is_some_and(|r| r.leads_out(ipv6));
+    findings.extend(forwarding([false, true].map(is_needed)));
     findings.push(br_netfilter());
-    findings.extend(foreign_chains());
-    findings.extend(legacy_iptables());
+    findings.extend(firewall::foreign_chains(ruleset.as_ref()));
+    findings.extend(firewall::legacy_iptables());
     findings.extend(dns::findings(paths, daemon));
     findings
 }
@@ -225,28 +228,26 @@ fn which(tool: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-fn forwarding() -> Vec<Finding> {
-    let one = |check, key: &str, advice: &str| match read(key).as_deref() {
-        Some("0") => {
+/// A network that leads out turns it on; somebody may have turned it off again.
+fn forwarding(is_needed: [bool; 2]) -> Vec<Finding> {
+    let one = |check, key: &str, is_needed| match read(key).as_deref() {
+        Some("0") if is_needed => {
             let detail = "off: endpoints reach each other and the host, but nothing beyond";
+            let advice = "bridge-user reconcile";
             Some(Finding::bad(check, Status::Warning, detail, advice))
+        }
+        Some("0") => {
+            let detail = "off: the first network that leads out of the host turns it on";
+            Some(Finding::ok(check, detail))
         }
         Some(_) => Some(Finding::ok(check, "on")),
         None => None,
     };
     let mut findings = Vec::new();
-    findings.extend(one(
-        "ip_forward",
-        "net/ipv4/ip_forward",
-        "sysctl -w net.ipv4.ip_forward=1",
-    ));
+    findings.extend(one("ip_forward", "net/ipv4/ip_forward", is_needed[0]));
     if sysctl::ipv6_available() {
-        let advice = "sysctl -w net.ipv6.conf.all.forwarding=1";
-        findings.extend(one(
-            "IPv6 forwarding",
-            "net/ipv6/conf/all/forwarding",
-            advice,
-        ));
+        let key = "net/ipv6/conf/all/forwarding";
+        findings.extend(one("IPv6 forwarding", key, is_needed[1]));
     } else {
         findings.push(Finding::ok(
             "IPv6",
@@ -281,86 +282,6 @@ fn br_netfilter() -> Finding {
             set.join(" ")
         ),
     )
-}
-
-/// Chains of others that drop what they do not know. Ours accepts within a network, but a packet
-/// has to get past everybody's chain.
-fn foreign_chains() -> Vec<Finding> {
-    const CHECK: &str = "firewall";
-    let Some(ruleset) = json_of(Command::new("nft").args(["-j", "list", "chains"])) else {
-        let advice = "run as root, with nft installed";
-        return vec![Finding::bad(
-            CHECK,
-            Status::Warning,
-            "cannot be read",
-            advice,
-        )];
-    };
-    let chains = ruleset["nftables"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|o| &o["chain"]);
-    let findings: Vec<Finding> = chains
-        .filter(|chain| chain["table"] != "bridge_user" && chain["policy"] == "drop")
-        .filter_map(|chain| {
-            let text = |key: &str| chain[key].as_str().unwrap_or("?").to_owned();
-            let what = match chain["hook"].as_str()? {
-                "forward" => "what is routed to and from endpoints",
-                "input" => "what endpoints send to the host",
-                "output" => "what the host sends to endpoints",
-                _ => return None,
-            };
-            let (family, table, name) = (text("family"), text("table"), text("name"));
-            Some(Finding::bad(
-                CHECK,
-                Status::Warning,
-                format!("chain {family} {table} {name} drops {what} unless a rule accepts it"),
-                accept_command(&family, &table, &name, &text("hook")),
-            ))
-        })
-        .collect();
-    if findings.is_empty() {
-        return vec![Finding::ok(CHECK, "no chain of others drops by policy")];
-    }
-    findings
-}
-
-/// Our own table still decides between our networks: accepting here opens nothing there.
-fn accept_command(family: &str, table: &str, chain: &str, hook: &str) -> String {
-    let sides: &[&str] = match hook {
-        "forward" => &["iifname", "oifname"],
-        "output" => &["oifname"],
-        _ => &["iifname"],
-    };
-    let rule =
-        |side: &&str| format!("nft insert rule {family} {table} {chain} {side} '\"bu*\"' accept");
-    sides.iter().map(rule).collect::<Vec<_>>().join("; ")
-}
-
-fn legacy_iptables() -> Vec<Finding> {
-    let commands = [("ip", "iptables-legacy"), ("ip6", "ip6tables-legacy")];
-    let dropping = commands.iter().filter(|(family, command)| {
-        let names = format!("/proc/net/{family}_tables_names");
-        let loaded = fs::read_to_string(names).is_ok_and(|n| n.lines().any(|l| l == "filter"));
-        let rules = || Command::new(command).args(["-S", "FORWARD"]).output().ok();
-        loaded
-            && rules().is_some_and(|output| {
-                String::from_utf8_lossy(&output.stdout).contains("-P FORWARD DROP")
-            })
-    });
-    dropping
-        .map(|(_, command)| {
-            Finding::bad(
-                "legacy iptables",
-                Status::Warning,
-                format!("{command}: chain FORWARD drops what no rule accepts"),
-                format!(
-                    "{command} -I FORWARD -i bu+ -j ACCEPT; {command} -I FORWARD -o bu+ -j ACCEPT"
-                ),
-            )
-        })
-        .collect()
 }
 
 fn read(key: &str) -> Option<String> {

@@ -1,7 +1,8 @@
 //! Making the kernel be as the rows say, whatever happened in between.
 //!
-//! `sweep` runs at the start of every command: it looks for what is not as it should be, by a dump
-//! of the links and a look at the namespace files, and reconciles only that. `reconcile` does all.
+//! `sweep` runs at the start of every command: it looks for what is not as it should be, by dumps of
+//! the links and of our table and a look at the namespace files, and reconciles only that. `reconcile`
+//! does all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,6 +15,7 @@ use super::{Context, Error};
 use crate::kernel::bpf::Pinned;
 use crate::kernel::netlink::{self, Link, Netlink};
 use crate::kernel::netns::NetNs;
+use crate::kernel::nft;
 use crate::model::{Datapath, Endpoint, Id, Network, Sandbox, State};
 
 impl Context {
@@ -46,6 +48,9 @@ impl Context {
         }
         if networks.is_empty() && sandboxes.is_empty() {
             return errors.into_result();
+        }
+        if !table_is_right(&networks) {
+            errors.note(self.ensure_shared(None));
         }
         let pinned = Pinned::look();
         let links = netlink::links(&mut self.netlink)?;
@@ -174,6 +179,14 @@ impl Context {
         self.ensure_endpoint(network, endpoint, namespace, &mut inside)?;
         self.refresh_names(endpoint)
     }
+}
+
+/// A flushed table keeps nothing apart. One that cannot be looked at is written again, where nft says
+/// why it cannot be.
+fn table_is_right(networks: &[Network]) -> bool {
+    let ready = networks.iter().filter(|n| n.state == State::Ready);
+    let mut bridges = ready.map(|network| network.bridge.as_str()).peekable();
+    bridges.peek().is_none() || nft::Seen::look().is_ok_and(|seen| seen.is_whole(bridges))
 }
 
 fn network_is_right(network: &Network, pinned: &Pinned, links: &BTreeMap<&str, &Link>) -> bool {

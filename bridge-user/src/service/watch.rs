@@ -1,4 +1,4 @@
-//! What wakes the daemon: links that go, namespaces that come, a state that changes.
+//! What wakes the daemon: links that go, rules that go, namespaces that come, a state that changes.
 
 use std::io;
 use std::os::fd::AsFd as _;
@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use super::ServiceError;
 use crate::kernel::files::FileWatch;
 use crate::kernel::netlink::{LinkEvent, LinkWatch};
+use crate::kernel::nft::TableWatch;
 use crate::model::NETNS_DIR;
 
 /// How long after the first event we look: what dies together is then found at once.
@@ -38,6 +39,7 @@ pub(super) struct Wakes {
 #[derive(Debug)]
 struct Events {
     links: LinkWatch,
+    table: TableWatch,
     files: FileWatch,
     state_directory: PathBuf,
 }
@@ -49,6 +51,7 @@ pub(super) fn pass_on_events(
 ) -> Result<(), ServiceError> {
     let mut events = Events {
         links: LinkWatch::open()?,
+        table: TableWatch::open().map_err(ServiceError::Start)?,
         files: FileWatch::new().map_err(ServiceError::Start)?,
         state_directory: state_directory.into(),
     };
@@ -79,7 +82,8 @@ impl Events {
     /// Waits for the next events and passes them on.
     fn pass_on(&mut self, wakes: &Wakes) -> io::Result<()> {
         let waiting = |fd| PollFd::new(fd, PollFlags::POLLIN);
-        let mut fds = [self.links.as_fd(), self.files.as_fd()].map(waiting);
+        let fds = [self.links.as_fd(), self.table.as_fd(), self.files.as_fd()];
+        let mut fds = fds.map(waiting);
         match poll(&mut fds, PollTimeout::NONE) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
@@ -90,6 +94,11 @@ impl Events {
             }
             wakes.refresh.notify_one();
             self.watch_directories();
+        }
+        while let Some(lost) = waited_for(self.table.lost())? {
+            if lost {
+                wakes.sweep.notify_one();
+            }
         }
         while let Some(touched) = waited_for(self.files.touched())? {
             if touched.iter().any(|path| **path == *self.state_directory) {

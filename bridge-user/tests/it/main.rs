@@ -11,6 +11,7 @@ mod crash;
 mod daemon;
 mod dns;
 mod egress;
+mod firewall;
 mod forwarding;
 mod fuzz;
 mod hosts_files;

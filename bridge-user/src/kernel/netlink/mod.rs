@@ -1,4 +1,4 @@
-//! rtnetlink(7): the sockets, and in a file each the kernel objects that we keep with them.
+//! netlink(7): the sockets, and in a file each the kernel objects that we keep with rtnetlink(7).
 //!
 //! What is done is told as iproute2's commands for it. A link that is known by its index is ifN
 //! there, which iproute2 understands.
@@ -7,6 +7,7 @@ mod address;
 mod bridge;
 mod filter;
 mod link;
+mod netfilter;
 mod route;
 mod traffic;
 mod veth;
@@ -16,7 +17,7 @@ use std::io;
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
-    NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
@@ -32,6 +33,7 @@ pub use link::{
     Link, announce, delete_link, delete_link_at, ensure_mtu, existing_link, link, link_at, links,
     set_up,
 };
+pub use netfilter::{Attributes, Netfilter, NetfilterMessage};
 pub use route::{Route, default_route, ensure_default_route, routes};
 pub use traffic::{Received, Traffic, received};
 pub use veth::{VethSpec, create_veth};
@@ -89,21 +91,26 @@ pub enum NetlinkError {
     NotForwarding(u32, u128),
 }
 
+/// What is asked and answered in one of netlink's protocols.
+trait Message: NetlinkSerializable + NetlinkDeserializable {}
+
+impl<M: NetlinkSerializable + NetlinkDeserializable> Message for M {}
+
 impl Netlink {
     /// A socket in the namespace of this thread.
     pub fn open() -> Result<Self, NetlinkError> {
-        Self::connect().map_err(NetlinkError::Socket)
+        Self::connect(NETLINK_ROUTE).map_err(NetlinkError::Socket)
     }
 
     /// A socket in another namespace; used from here.
     pub fn open_in(namespace: &NetNs) -> Result<Self, NetlinkError> {
         namespace
-            .within(Self::connect)
+            .within(|| Self::connect(NETLINK_ROUTE))
             .map_err(NetlinkError::Socket)
     }
 
-    fn connect() -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_ROUTE)?;
+    fn connect(protocol: isize) -> io::Result<Self> {
+        let mut socket = Socket::new(protocol)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
         Ok(Self {
@@ -124,7 +131,7 @@ impl Netlink {
     }
 
     /// Asks for all objects. A dump that was cut into by a change is repeated.
-    fn dump(&mut self, message: &RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
+    fn dump<M: Message + Clone>(&mut self, message: &M) -> io::Result<Vec<M>> {
         const ATTEMPTS: usize = 16;
         for _ in 0..ATTEMPTS {
             match self.exchange(message.clone(), NLM_F_REQUEST | NLM_F_DUMP) {
@@ -137,16 +144,12 @@ impl Netlink {
         )))
     }
 
-    fn exchange(
-        &mut self,
-        message: RouteNetlinkMessage,
-        flags: u16,
-    ) -> io::Result<Vec<RouteNetlinkMessage>> {
+    fn exchange<M: Message>(&mut self, message: M, flags: u16) -> io::Result<Vec<M>> {
         self.sequence += 1;
         let mut header = NetlinkHeader::default();
         header.flags = flags;
         header.sequence_number = self.sequence;
-        let mut request = NetlinkMessage::new(header, NetlinkPayload::from(message));
+        let mut request = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
         request.finalize();
         let mut bytes = vec![0; request.buffer_len()];
         request.serialize(&mut bytes);
@@ -155,14 +158,14 @@ impl Netlink {
     }
 
     /// Collects the answers to the last request, up to its acknowledgement or the dump's end.
-    fn receive(&mut self) -> io::Result<Vec<RouteNetlinkMessage>> {
+    fn receive<M: Message>(&mut self) -> io::Result<Vec<M>> {
         let mut answers = Vec::new();
         let mut interrupted = false;
         loop {
             let (datagram, _) = self.socket.recv_from_full()?;
             let mut rest = datagram.as_slice();
             while !rest.is_empty() {
-                let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
+                let message = NetlinkMessage::<M>::deserialize(rest)
                     .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.to_string()))?;
                 // Messages are aligned to four bytes (NLMSG_ALIGNTO).
                 let length = (message.header.length as usize).next_multiple_of(4);

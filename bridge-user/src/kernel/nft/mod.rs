@@ -5,9 +5,15 @@
 //! sets and maps, so that one network more is a few elements and no rule. nft's own text is used, not
 //! its JSON: the chains can be read, and `nft -f` takes both in one transaction.
 
+mod look;
+mod watch;
+
 use std::fmt::{Display, Write as _};
 use std::io::{self, Write as _};
 use std::process::{Command, Output, Stdio};
+
+pub use look::Seen;
+pub use watch::TableWatch;
 
 use crate::model::{Gateway, Network, Source};
 

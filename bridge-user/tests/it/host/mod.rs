@@ -40,7 +40,7 @@ pub(crate) const CONFIG: &str = "/etc/bridge-user/config.toml";
 pub(crate) const PINS: &str = "/sys/fs/bpf/bridge-user";
 
 /// What a Debian machine needs for these tests, by package.
-const TOOLS: [(&str, &str); 21] = [
+const TOOLS: [(&str, &str); 22] = [
     ("bpftool", "bpftool"),
     ("bridge", "iproute2"),
     ("dig", "bind9-dnsutils"),
@@ -48,6 +48,7 @@ const TOOLS: [(&str, &str); 21] = [
     ("getent", "libc-bin"),
     ("ip", "iproute2"),
     ("iperf3", "iperf3"),
+    ("iptables", "iptables"),
     ("nft", "nftables"),
     ("nsenter", "util-linux"),
     ("ping", "iputils-ping"),

@@ -1,0 +1,230 @@
+//! Firewalls of others: what of them drops our packets, and what to do. A packet has to get past
+//! everybody's chain, and ours can accept for our table alone.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::{Finding, Status, json_of};
+
+const CHECK: &str = "firewall";
+
+/// Docker leaves this chain to the user, and looks at it before its own.
+const DOCKER_USER: &str = "DOCKER-USER";
+
+/// Names that all our bridges have, but for those that a user names.
+const OUR_NAMES: &str = "bu*";
+
+/// All that nft knows.
+pub(super) struct Ruleset(Vec<Value>);
+
+impl Ruleset {
+    /// Asks nft, which wants root.
+    pub(super) fn read() -> Option<Self> {
+        let ruleset = json_of(Command::new("nft").args(["-j", "list", "ruleset"]))?;
+        Some(Self(ruleset["nftables"].as_array()?.clone()))
+    }
+
+    /// The objects of a kind.
+    fn all(&self, kind: &str) -> impl Iterator<Item = &Value> {
+        self.0.iter().filter_map(move |object| object.get(kind))
+    }
+
+    /// What is in a set or map of our table.
+    fn elements(&self, kind: &str, name: &str) -> Vec<&Value> {
+        let named = |s: &&Value| s["table"] == "bridge_user" && s["name"] == name;
+        let elements = self
+            .all(kind)
+            .find(named)
+            .and_then(|set| set["elem"].as_array());
+        elements.into_iter().flatten().collect()
+    }
+
+    /// Whether addresses of a family are translated, or routed, on their way out of a network.
+    pub(super) fn leads_out(&self, ipv6: bool) -> bool {
+        let (family, sources) = if ipv6 {
+            ("ipv6", "sources6")
+        } else {
+            ("ipv4", "sources4")
+        };
+        let of_family = |e: &Value| e["concat"][0] == family;
+        let has_family = |set| self.elements("set", set).into_iter().any(of_family);
+        ["masqueraded", "routed"].into_iter().any(has_family)
+            || !self.elements("map", sources).is_empty()
+    }
+
+    /// How rules name our bridges.
+    fn our_names(&self) -> Vec<&str> {
+        let bridges = self.elements("set", "bridges").into_iter();
+        let bridges = bridges.filter_map(Value::as_str);
+        let named_by_user = bridges.filter(|bridge| !bridge.starts_with("bu"));
+        std::iter::once(OUR_NAMES).chain(named_by_user).collect()
+    }
+
+    fn rules_of<'a>(&'a self, chain: &'a Value, name: &'a str) -> impl Iterator<Item = &'a Value> {
+        let same = |rule: &&Value| {
+            ["family", "table"]
+                .iter()
+                .all(|key| rule[key] == chain[key])
+        };
+        let rules = self.all("rule").filter(same);
+        rules.filter(move |rule| rule["chain"] == name)
+    }
+
+    /// Whether a chain ends what no rule before took.
+    fn drops(&self, chain: &Value) -> bool {
+        let last = self.rules_of(chain, text(chain, "name")).last().map(acts);
+        let ends = |acts: &[&str]| acts == ["drop"] || acts == ["reject"];
+        chain["policy"] == "drop" || last.is_some_and(|acts| ends(&acts))
+    }
+
+    /// Whether its rules let ours pass, as the advice has it.
+    fn accepts(&self, chain: &Value, way: &Way) -> bool {
+        let name = text(chain, "name");
+        let rules = || {
+            self.rules_of(chain, name)
+                .chain(self.rules_of(chain, DOCKER_USER))
+        };
+        let accepts = |side: &str, bridge: &str| {
+            rules().any(|rule| acts(rule) == ["match", "accept"] && is_on(rule, side, bridge))
+        };
+        let mut sides = way.sides.iter();
+        sides.all(|side| {
+            self.our_names()
+                .into_iter()
+                .all(|bridge| accepts(side, bridge))
+        })
+    }
+
+    /// Our own table still decides between our networks: accepting here opens nothing there.
+    fn advice(&self, chain: &Value, way: &Way) -> String {
+        let (family, table, name) = (
+            text(chain, "family"),
+            text(chain, "table"),
+            text(chain, "name"),
+        );
+        let has_docker_user = name == "FORWARD" && {
+            let same = |c: &Value| c["table"] == chain["table"] && c["family"] == chain["family"];
+            self.all("chain")
+                .any(|c| same(c) && c["name"] == DOCKER_USER)
+        };
+        let tool = if family == "ip6" {
+            "ip6tables"
+        } else {
+            "iptables"
+        };
+        let rule = |side: &str, bridge: &str| {
+            if has_docker_user {
+                let (flag, bridge) = (&side[..1], bridge.replace('*', "+"));
+                format!("{tool} -I {DOCKER_USER} -{flag} {bridge} -j ACCEPT")
+            } else {
+                format!("nft insert rule {family} {table} {name} {side} '\"{bridge}\"' accept")
+            }
+        };
+        let commands = way.sides.iter().flat_map(|side| {
+            let names = self.our_names().into_iter();
+            names.map(|bridge| rule(side, bridge)).collect::<Vec<_>>()
+        });
+        commands.collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// What passes at a hook, and by which side of a packet ours is known.
+struct Way {
+    what: &'static str,
+    sides: &'static [&'static str],
+}
+
+fn way_of(hook: &str) -> Option<Way> {
+    let (what, sides): (_, &[_]) = match hook {
+        "forward" => (
+            "what is routed to and from endpoints",
+            &["iifname", "oifname"],
+        ),
+        "input" => ("what endpoints send to the host", &["iifname"]),
+        "output" => ("what the host sends to endpoints", &["oifname"]),
+        _ => return None,
+    };
+    Some(Way { what, sides })
+}
+
+/// What a rule does, counting and logging apart.
+fn acts(rule: &Value) -> Vec<&str> {
+    let expressions = rule["expr"].as_array().into_iter().flatten();
+    let names = expressions.filter_map(|e| e.as_object()?.keys().next().map(String::as_str));
+    names
+        .filter(|name| !["counter", "log"].contains(name))
+        .collect()
+}
+
+/// Whether a rule is for an interface.
+fn is_on(rule: &Value, side: &str, interface: &str) -> bool {
+    let expressions = rule["expr"].as_array().into_iter().flatten();
+    let mut matches = expressions.filter_map(|expression| expression.get("match"));
+    matches.any(|m| m["op"] == "==" && m["left"]["meta"]["key"] == side && m["right"] == interface)
+}
+
+fn text<'a>(object: &'a Value, key: &str) -> &'a str {
+    object[key].as_str().unwrap_or("?")
+}
+
+/// Chains of others that drop what they do not know.
+pub(super) fn foreign_chains(ruleset: Option<&Ruleset>) -> Vec<Finding> {
+    let Some(ruleset) = ruleset else {
+        let advice = "run as root, with nft installed";
+        return vec![Finding::bad(
+            CHECK,
+            Status::Warning,
+            "cannot be read",
+            advice,
+        )];
+    };
+    let foreign = ruleset
+        .all("chain")
+        .filter(|chain| chain["table"] != "bridge_user");
+    let findings: Vec<Finding> = foreign
+        .filter_map(|chain| {
+            let way = way_of(chain["hook"].as_str()?)?;
+            if !ruleset.drops(chain) || ruleset.accepts(chain, &way) {
+                return None;
+            }
+            let names = ["family", "table", "name"]
+                .map(|key| text(chain, key))
+                .join(" ");
+            let detail = format!("chain {names} drops {} unless a rule accepts it", way.what);
+            let advice = ruleset.advice(chain, &way);
+            Some(Finding::bad(CHECK, Status::Warning, detail, advice))
+        })
+        .collect();
+    if findings.is_empty() {
+        return vec![Finding::ok(CHECK, "no chain of others drops what is ours")];
+    }
+    findings
+}
+
+/// The same of xtables, which nft does not show.
+pub(super) fn legacy_iptables() -> Vec<Finding> {
+    let commands = [("ip", "iptables-legacy"), ("ip6", "ip6tables-legacy")];
+    let dropping = commands.iter().filter(|(family, command)| {
+        let names = format!("/proc/net/{family}_tables_names");
+        let loaded = fs::read_to_string(names).is_ok_and(|n| n.lines().any(|l| l == "filter"));
+        let rules = || Command::new(command).args(["-S", "FORWARD"]).output().ok();
+        loaded
+            && rules().is_some_and(|output| {
+                String::from_utf8_lossy(&output.stdout).contains("-P FORWARD DROP")
+            })
+    });
+    dropping
+        .map(|(_, command)| {
+            Finding::bad(
+                "legacy iptables",
+                Status::Warning,
+                format!("{command}: chain FORWARD drops what no rule accepts"),
+                format!(
+                    "{command} -I FORWARD -i bu+ -j ACCEPT; {command} -I FORWARD -o bu+ -j ACCEPT"
+                ),
+            )
+        })
+        .collect()
+}
