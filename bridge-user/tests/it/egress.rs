@@ -89,7 +89,22 @@ fn what_stays_within_a_network_keeps_its_address() {
     let outside = host.outside();
     host.create("--ipv6 --datapath off n");
     let [a, b] = ["a", "b"].map(|name| host.join("n", name));
-    assert_eq!(seen_by(&host, "a", &b), [a.ipv4, a.ipv6]);
+    let own = [a.ipv4, a.ipv6];
+    assert_eq!(seen_by(&host, "a", &b), own);
+    // Routed by the host, from the bridge to the bridge.
+    for target in b.addresses() {
+        let (family, length) = if target.contains(':') {
+            (true, 128)
+        } else {
+            (false, 32)
+        };
+        let gateway = &host.default_routes("a", family)[0].0;
+        host.call(&format!(
+            "ip -n a route add {target}/{length} via {gateway}"
+        ))
+        .ok();
+    }
+    assert_eq!(seen_by(&host, "a", &b), own);
     assert_eq!(seen_by(&host, "a", &outside), ["192.168.200.1", "fdee::1"]);
 }
 
