@@ -13,6 +13,9 @@ const CHECK: &str = "firewall";
 /// Docker leaves this chain to the user, and looks at it before its own.
 const DOCKER_USER: &str = "DOCKER-USER";
 
+/// Its table. Rules that others put there go with its next reload.
+const FIREWALLD: &str = "firewalld";
+
 /// Names that all our bridges have, but for those that a user names.
 const OUR_NAMES: &str = "bu*";
 
@@ -62,19 +65,13 @@ impl Ruleset {
         std::iter::once(OUR_NAMES).chain(named_by_user).collect()
     }
 
-    fn rules_of<'a>(&'a self, chain: &'a Value, name: &'a str) -> impl Iterator<Item = &'a Value> {
-        let same = |rule: &&Value| {
-            ["family", "table"]
-                .iter()
-                .all(|key| rule[key] == chain[key])
-        };
-        let rules = self.all("rule").filter(same);
-        rules.filter(move |rule| rule["chain"] == name)
-    }
-
     /// Whether a chain ends what no rule before took.
     fn drops(&self, chain: &Value) -> bool {
-        let last = self.rules_of(chain, text(chain, "name")).last().map(acts);
+        let is_in = |rule: &&Value| {
+            let same = |key| rule[key] == chain[key];
+            same("family") && same("table") && rule["chain"] == chain["name"]
+        };
+        let last = self.all("rule").filter(is_in).last().map(acts);
         let ends = |acts: &[&str]| acts == ["drop"] || acts == ["reject"];
         chain["policy"] == "drop" || last.is_some_and(|acts| ends(&acts))
     }
@@ -82,18 +79,31 @@ impl Ruleset {
     /// Whether its rules let ours pass, as the advice has it.
     fn accepts(&self, chain: &Value, way: &Way) -> bool {
         let name = text(chain, "name");
-        let rules = || {
-            self.rules_of(chain, name)
-                .chain(self.rules_of(chain, DOCKER_USER))
+        let is_firewalld = chain["table"] == FIREWALLD;
+        let same = |rule: &&Value| {
+            ["family", "table"]
+                .iter()
+                .all(|key| rule[key] == chain[key])
         };
+        // Chains of firewalld's zones and policies are called after the one that they are for.
+        let of_chain = |rule: &&Value| {
+            let of = text(rule, "chain");
+            of == name || of == DOCKER_USER || (is_firewalld && of.starts_with(name))
+        };
+        let rules = || self.all("rule").filter(same).filter(of_chain);
         let accepts = |side: &str, bridge: &str| {
-            rules().any(|rule| acts(rule) == ["match", "accept"] && is_on(rule, side, bridge))
+            rules().any(|rule| is_on(rule, side, bridge) && leads_to_accept(rule))
         };
-        let mut sides = way.sides.iter();
+        // What comes to ours there is published, or an answer, which firewalld accepts.
+        let sides = if is_firewalld {
+            &["iifname"]
+        } else {
+            way.sides
+        };
+        let mut sides = sides.iter();
         sides.all(|side| {
-            self.our_names()
-                .into_iter()
-                .all(|bridge| accepts(side, bridge))
+            let mut names = self.our_names().into_iter();
+            names.all(|bridge| accepts(side, bridge))
         })
     }
 
@@ -114,6 +124,12 @@ impl Ruleset {
         } else {
             "iptables"
         };
+        if table == FIREWALLD {
+            let zone = "firewall-cmd --permanent --zone=trusted --add-interface=";
+            let names = self.our_names().into_iter();
+            let commands = names.map(|bridge| format!("{zone}{}; ", bridge.replace('*', "+")));
+            return commands.collect::<String>() + "firewall-cmd --reload";
+        }
         let rule = |side: &str, bridge: &str| {
             if has_docker_user {
                 let (flag, bridge) = (&side[..1], bridge.replace('*', "+"));
@@ -156,6 +172,22 @@ fn acts(rule: &Value) -> Vec<&str> {
     names
         .filter(|name| !["counter", "log"].contains(name))
         .collect()
+}
+
+/// Whether a rule accepts, by a zone of firewalld maybe, and asks for one thing only.
+fn leads_to_accept(rule: &Value) -> bool {
+    match acts(rule)[..] {
+        ["match", "accept"] => true,
+        ["match", "goto" | "jump"] => {
+            let expressions = rule["expr"].as_array().into_iter().flatten();
+            let mut targets = expressions.filter_map(|e| {
+                let way = e.get("goto").or_else(|| e.get("jump"))?;
+                way["target"].as_str()
+            });
+            targets.any(|target| target.ends_with("_trusted"))
+        }
+        _ => false,
+    }
 }
 
 /// Whether a rule is for an interface.
@@ -227,4 +259,57 @@ pub(super) fn legacy_iptables() -> Vec<Finding> {
             )
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// firewalld's forward chain, and a rule of it besides.
+    fn firewalld(rule: Value) -> Ruleset {
+        let named = |name: &str| json!({"family": "inet", "table": FIREWALLD, "chain": name});
+        let with = |mut object: Value, key: &str, value: Value| {
+            object[key] = value;
+            object
+        };
+        let base = json!({
+            "family": "inet", "table": FIREWALLD, "name": "filter_FORWARD",
+            "type": "filter", "hook": "forward", "prio": 10, "policy": "accept",
+        });
+        let last = json!([{"reject": {"type": "icmpx", "expr": "admin-prohibited"}}]);
+        Ruleset(vec![
+            json!({"chain": base}),
+            json!({"rule": with(named("filter_FORWARD"), "expr", last)}),
+            json!({"rule": with(named("filter_FORWARD_POLICIES"), "expr", rule)}),
+        ])
+    }
+
+    #[test]
+    fn firewalld_is_told_by_its_own_command() {
+        let on = |name: &str| json!({"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": name}});
+        let statuses = [
+            json!([{"accept": null}]),
+            json!([on("eth0"), {"accept": null}]),
+            json!([on("bu*"), {"goto": {"target": "filter_FWD_public"}}]),
+            json!([on("bu*"), {"goto": {"target": "filter_FWD_trusted"}}]),
+            json!([on("bu*"), {"accept": null}]),
+        ]
+        .map(|rule| foreign_chains(Some(&firewalld(rule))).remove(0));
+        let expected = [
+            Status::Warning,
+            Status::Warning,
+            Status::Warning,
+            Status::Ok,
+            Status::Ok,
+        ];
+        assert_eq!(statuses.each_ref().map(|finding| finding.status), expected);
+        assert_eq!(
+            statuses[0].advice.as_deref(),
+            Some(
+                "firewall-cmd --permanent --zone=trusted --add-interface=bu+; firewall-cmd --reload"
+            )
+        );
+    }
 }
