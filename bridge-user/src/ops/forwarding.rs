@@ -41,10 +41,12 @@ impl Context {
 
     fn put_forwarding_back(&mut self, ipv6: bool) -> Result<(), Error> {
         let saved = self.store.rows().saved_sysctls(&self.boot_id, ipv6)?;
+        let mut errors = Errors::default();
         for sysctl in &saved {
-            sysctl::put_back(sysctl)?;
+            errors.note(sysctl::put_back(sysctl));
             fault::step();
         }
+        errors.into_result()?;
         if !saved.is_empty() {
             self.store.write(|rows| rows.forget_sysctls(ipv6))?;
         }

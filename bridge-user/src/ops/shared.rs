@@ -1,6 +1,7 @@
 //! What all networks share on a host: the data plane's pins, the nft table, and forwarding. They are
 //! there as long as a network is.
 
+use super::error::Errors;
 use super::lock::Object;
 use super::{Context, Error};
 use crate::fault;
@@ -22,12 +23,14 @@ impl Context {
             .filter(|network| network.state != State::Deleting)
             .collect();
         if networks.is_empty() {
-            self.ensure_forwarding(&networks)?;
+            let mut errors = Errors::default();
+            errors.note(self.ensure_forwarding(&networks));
             fault::step();
-            nft::ensure_table_absent()?;
+            errors.note(nft::ensure_table_absent());
             fault::step();
             self.data_plane = None;
-            bpf::purge()?;
+            errors.note(bpf::purge());
+            errors.into_result()
         } else {
             let data_plane = self.data_plane()?;
             if let Some(going) = going {
@@ -37,8 +40,7 @@ impl Context {
             nft::ensure_table(&networks)?;
             fault::step();
             // Nothing is forwarded that no rule has looked at.
-            self.ensure_forwarding(&networks)?;
+            self.ensure_forwarding(&networks)
         }
-        Ok(())
     }
 }
