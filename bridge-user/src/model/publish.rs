@@ -1,7 +1,7 @@
 //! A published port: a port of the host that leads to one of an endpoint.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use ipnet::IpNet;
@@ -72,4 +72,67 @@ pub struct Publication {
     pub port: u16,
     /// Who may use it; everybody where there are none.
     pub sources: Vec<IpNet>,
+}
+
+impl Publication {
+    /// The endpoint's port, as Docker writes it.
+    pub fn exposed(&self) -> String {
+        format!("{}/{}", self.port, self.protocol)
+    }
+
+    /// The host's address and port.
+    pub fn at(&self) -> SocketAddr {
+        SocketAddr::new(self.host, self.host_port)
+    }
+
+    /// Whether both would take what comes to one address and port.
+    pub fn conflicts_with(&self, other: &Self) -> bool {
+        let (one, two) = (self.host, other.host);
+        let overlap = one == two
+            || one.is_ipv4() == two.is_ipv4() && (one.is_unspecified() || two.is_unspecified());
+        overlap && self.protocol == other.protocol && self.host_port == other.host_port
+    }
+}
+
+/// A publication and where it leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// The publication.
+    pub publication: Publication,
+    /// The endpoint's address of the host address's family.
+    pub address: IpAddr,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_addresses_conflict_with_each_of_their_family() {
+        let publication = |protocol: &str, at: &str| {
+            let at: SocketAddr = at.parse().unwrap();
+            Publication {
+                endpoint: Id::from_bytes([1; 32]),
+                protocol: protocol.parse().unwrap(),
+                host: at.ip(),
+                host_port: at.port(),
+                port: 80,
+                sources: Vec::new(),
+            }
+        };
+        for (one, two, expected) in [
+            (("tcp", "0.0.0.0:80"), ("tcp", "0.0.0.0:80"), true),
+            (("tcp", "0.0.0.0:80"), ("tcp", "127.0.0.1:80"), true),
+            (("tcp", "10.0.0.1:80"), ("tcp", "10.0.0.2:80"), false),
+            (("tcp", "0.0.0.0:80"), ("tcp", "0.0.0.0:81"), false),
+            (("tcp", "0.0.0.0:80"), ("udp", "0.0.0.0:80"), false),
+            (("tcp", "0.0.0.0:80"), ("tcp", "[::]:80"), false),
+            (("udp", "[::]:80"), ("udp", "[fd00::1]:80"), true),
+            (("udp", "[fd00::2]:80"), ("udp", "[fd00::1]:80"), false),
+        ] {
+            let (one, two) = (publication(one.0, one.1), publication(two.0, two.1));
+            assert_eq!(one.conflicts_with(&two), expected, "{one:?} {two:?}");
+            assert_eq!(two.conflicts_with(&one), expected, "{two:?} {one:?}");
+        }
+    }
 }

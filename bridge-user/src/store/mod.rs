@@ -3,6 +3,7 @@
 mod endpoints;
 mod meta;
 mod networks;
+mod publications;
 mod reader;
 mod runs;
 mod sandboxes;

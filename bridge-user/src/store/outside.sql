@@ -6,13 +6,14 @@ CREATE TABLE sysctls (
     ours    TEXT NOT NULL                 -- what it has to be to be put back
 ) STRICT;
 
+-- Published ports. The primary key makes it impossible to publish one twice.
 CREATE TABLE publications (
     endpoint  TEXT NOT NULL REFERENCES endpoints (id) ON DELETE CASCADE,
     protocol  TEXT NOT NULL,
-    host      TEXT NOT NULL,
-    host_port INTEGER NOT NULL,
-    port      INTEGER NOT NULL,
-    sources   TEXT NOT NULL,              -- JSON array
-    PRIMARY KEY (protocol, host, host_port)
+    host      TEXT NOT NULL,              -- address of the host; 0.0.0.0 or :: for all of a family
+    host_port INTEGER NOT NULL CHECK (host_port BETWEEN 1 AND 65535),
+    port      INTEGER NOT NULL CHECK (port BETWEEN 1 AND 65535),
+    sources   TEXT NOT NULL,              -- JSON array: who may use it; empty for everybody
+    PRIMARY KEY (protocol, host_port, host)
 ) STRICT;
 CREATE INDEX publications_by_endpoint ON publications (endpoint);

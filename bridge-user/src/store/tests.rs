@@ -5,7 +5,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
 use crate::model::{
-    Datapath, Endpoint, Id, MacAddress, Network, Options, Pool, Sandbox, SavedSysctl, State,
+    Datapath, Endpoint, Id, MacAddress, Network, Options, Pool, Protocol, Publication, Published,
+    Sandbox, SavedSysctl, State,
 };
 
 struct Directory(PathBuf);
@@ -215,7 +216,57 @@ fn files_of_older_versions_are_brought_up_to_date() {
         assert_eq!(there, Some(endpoint(3, 1, 1)), "from {version}");
         assert_eq!(store.rows().runs().unwrap(), []);
         assert_eq!(store.rows().saved_sysctls("boot", false).unwrap(), []);
+        assert_eq!(store.rows().publications_of(&id(3)).unwrap(), []);
     }
+}
+
+fn publication(host: &str, host_port: u16, port: u16) -> Publication {
+    Publication {
+        endpoint: id(3),
+        protocol: Protocol::Udp,
+        host: host.parse().unwrap(),
+        host_port,
+        port,
+        sources: vec!["10.0.0.0/8".parse().unwrap()],
+    }
+}
+
+#[test]
+fn publications_come_and_go_with_their_endpoint() {
+    let directory = Directory::new("publications");
+    let mut store = Store::open(&directory.0).unwrap();
+    let (first, second) = (publication("0.0.0.0", 53, 5353), publication("::", 53, 53));
+    store
+        .write(|rows| {
+            rows.insert_network(&network(1))?;
+            rows.insert_sandbox(&sandbox(1))?;
+            rows.insert_endpoint(&endpoint(3, 1, 1))?;
+            rows.insert_publication(&first)?;
+            rows.insert_publication(&second)
+        })
+        .unwrap();
+    let rows = store.rows();
+    let both = [second.clone(), first.clone()];
+    assert_eq!(rows.publications_of(&id(3)).unwrap(), both);
+    assert_eq!(rows.publications_by(Protocol::Udp).unwrap(), both);
+    assert_eq!(rows.publications_by(Protocol::Tcp).unwrap(), []);
+    let mut published = rows.published("boot").unwrap();
+    published.sort_by_key(|p| p.address);
+    let leads = |publication: &Publication, address: &str| Published {
+        publication: publication.clone(),
+        address: address.parse().unwrap(),
+    };
+    let expected = [leads(&first, "10.1.0.3"), leads(&second, "fd00:1::3")];
+    assert_eq!(published, expected);
+    assert_eq!(rows.published("another boot").unwrap(), []);
+    let again = publication("0.0.0.0", 53, 80);
+    assert!(store.write(|rows| rows.insert_publication(&again)).is_err());
+    store
+        .write(|rows| rows.set_endpoint_state(&id(3), State::Deleting))
+        .unwrap();
+    assert_eq!(store.rows().published("boot").unwrap(), []);
+    store.write(|rows| rows.delete_endpoint(&id(3))).unwrap();
+    assert_eq!(store.rows().publications_of(&id(3)).unwrap(), []);
 }
 
 #[test]
