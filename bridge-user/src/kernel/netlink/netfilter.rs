@@ -5,7 +5,8 @@ use std::convert::Infallible;
 use std::io;
 
 use netlink_packet_core::{
-    NetlinkDeserializable, NetlinkHeader, NetlinkSerializable, NlaBuffer, NlasIterator,
+    NLM_F_ACK, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkSerializable, NlaBuffer,
+    NlasIterator,
 };
 use netlink_sys::protocols::NETLINK_NETFILTER;
 
@@ -33,16 +34,11 @@ pub struct Attributes(Vec<u8>);
 impl Attributes {
     /// Attributes of text: number and text of each.
     pub fn of_text(texts: &[(u16, &str)]) -> Self {
-        let mut bytes = Vec::new();
+        let mut attributes = Self::default();
         for (kind, text) in texts {
-            let length = u16::try_from(4 + text.len() + 1).expect("names of netfilter are short");
-            bytes.extend(length.to_ne_bytes());
-            bytes.extend(kind.to_ne_bytes());
-            bytes.extend(text.as_bytes());
-            bytes.push(0);
-            bytes.resize(bytes.len().next_multiple_of(4), 0);
+            attributes.push(*kind, &Self([text.as_bytes(), &[0]].concat()));
         }
-        Self(bytes)
+        attributes
     }
 
     /// The values with this number.
@@ -55,6 +51,20 @@ impl Attributes {
     /// The first value with this number.
     pub fn first(&self, kind: u16) -> Option<Self> {
         self.all(kind).next()
+    }
+
+    /// Adds one, a value or attributes again.
+    pub fn push(&mut self, kind: u16, value: &Self) {
+        let length = u16::try_from(4 + value.0.len()).expect("attributes are short");
+        self.0.extend(length.to_ne_bytes());
+        self.0.extend(kind.to_ne_bytes());
+        self.0.extend(&value.0);
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
+    }
+
+    /// A value as it is.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
     }
 
     /// A value that is text, without the zeros at its end.
@@ -72,6 +82,12 @@ impl Netfilter {
     /// Opens one.
     pub fn open() -> io::Result<Self> {
         Netlink::connect(NETLINK_NETFILTER).map(Self)
+    }
+
+    /// Asks for a change and waits for the kernel's word on it.
+    pub fn change(&mut self, message: &NetfilterMessage) -> io::Result<()> {
+        let flags = NLM_F_REQUEST | NLM_F_ACK;
+        self.0.exchange(message.clone(), flags).map(drop)
     }
 
     /// Asks for all objects that a message selects.
