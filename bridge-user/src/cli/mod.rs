@@ -6,6 +6,7 @@ mod doctor;
 mod explain;
 mod net;
 mod output;
+mod publish;
 mod sandbox;
 mod stats;
 mod system;
@@ -72,6 +73,8 @@ enum Command {
     Rm(sandbox::RemoveArguments),
     /// Print sandboxes of `run` in detail, as a JSON array.
     Inspect(sandbox::InspectArguments),
+    /// Print where ports of a sandbox are published.
+    Port(sandbox::PortArguments),
     /// Print what a sandbox of `run -d` has written.
     Logs(sandbox::LogsArguments),
     /// Show what was counted at ports: packets and bytes by road, and drops by reason.
@@ -117,6 +120,14 @@ enum CliError {
     /// Prune was not confirmed.
     #[error("nothing was removed: it was not confirmed")]
     NotConfirmed,
+    /// Docker's words for a port that is not published.
+    #[error("no public port '{port}' published for {sandbox}")]
+    NoPublicPort {
+        /// The port.
+        port: String,
+        /// Whose.
+        sandbox: String,
+    },
     /// Purge was given without `--yes`.
     #[error("purge removes every network: confirm with --yes")]
     NoYes,
@@ -232,6 +243,7 @@ fn dispatch(arguments: &Arguments, out: &mut impl Write) -> Result<(), CliError>
         Some(Command::Exec(arguments)) => Err(sandbox::exec(arguments, paths)),
         Some(Command::Rm(arguments)) => sandbox::remove(arguments, paths, out),
         Some(Command::Inspect(arguments)) => sandbox::inspect(arguments, paths, out),
+        Some(Command::Port(arguments)) => sandbox::port(arguments, paths, out),
         Some(Command::Logs(arguments)) => sandbox::logs(arguments, paths, out),
         Some(Command::Stats(arguments)) => stats::stats(arguments, paths, out),
         Some(Command::Fdb(arguments)) => stats::fdb(arguments, paths, out),

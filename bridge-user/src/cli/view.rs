@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
+use super::publish::{PortMap, port_map};
 use crate::kernel::bpf::Hook;
 use crate::model::{Driver, Network, Pool};
 use crate::ops::{NetworkDetails, NetworkSummary, SandboxEndpoint};
@@ -111,6 +112,7 @@ struct ContainerView {
     sandbox: String,
     interface: String,
     host_leg: String,
+    ports: PortMap,
 }
 
 #[derive(Debug, Serialize)]
@@ -182,7 +184,12 @@ impl PoolView {
 }
 
 impl ContainerView {
-    fn new(SandboxEndpoint { endpoint, sandbox }: &SandboxEndpoint) -> Self {
+    fn new(of: &SandboxEndpoint) -> Self {
+        let SandboxEndpoint {
+            endpoint,
+            sandbox,
+            publications,
+        } = of;
         let address = |ipv6| endpoint.cidr(ipv6).map(|cidr| cidr.to_string());
         Self {
             name: endpoint.name.to_string(),
@@ -193,6 +200,7 @@ impl ContainerView {
             sandbox: sandbox.reference.to_string(),
             interface: endpoint.interface.to_string(),
             host_leg: endpoint.host_leg().to_string(),
+            ports: port_map(&[], publications),
         }
     }
 }

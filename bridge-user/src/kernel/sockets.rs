@@ -1,13 +1,25 @@
-//! Who has a port of this host: /proc/net/{udp,tcp}, and the descriptors of processes
-//! (proc_pid_net(5), proc_pid_fd(5)). Its shell twin is `ss -lntup`.
+//! Who has a port of this host, and whether one is free: /proc/net/{udp,tcp}, and the descriptors of
+//! processes (proc_pid_net(5), proc_pid_fd(5)). Its shell twin is `ss -lntup`.
 
 use std::fmt;
 use std::fs;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+
+use socket2::{Domain, Socket, Type};
+
+use crate::model::Protocol;
 
 /// Sockets that wait for connections: `TCP_LISTEN` (include/net/tcp_states.h, v6.18), as the tables
 /// have it.
 const LISTEN: &str = "0A";
+
+/// Connections that have ended: `TCP_TIME_WAIT`. They hold no port.
+const TIME_WAIT: &str = "06";
+
+/// Ports that are nobody's by name (RFC 6335, section 6).
+const DYNAMIC_PORTS: RangeInclusive<u16> = 49153..=65535;
 
 /// What comes to a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,19 +58,98 @@ impl fmt::Display for Holder {
     }
 }
 
+/// Why a port of the host is not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum PortError {
+    /// Somebody has it: who, where that is to be seen.
+    #[error("address already in use{}", .0.as_ref().map(|h| format!(": {h}")).unwrap_or_default())]
+    InUse(Option<Holder>),
+    /// The address is not the host's.
+    #[error("it is no address of this host")]
+    NoAddress,
+    /// The kernel refused something else.
+    #[error(transparent)]
+    Call(#[from] io::Error),
+}
+
+/// Whether nobody has a port, seen by having it for a moment. Nobody has one of a protocol that the
+/// kernel has no sockets of.
+pub fn try_port(protocol: Protocol, at: SocketAddr) -> Result<(), PortError> {
+    let kind = match protocol {
+        Protocol::Tcp | Protocol::Sctp => Type::STREAM,
+        Protocol::Udp => Type::DGRAM,
+    };
+    let number = i32::from(protocol.number()).into();
+    let socket = match Socket::new(Domain::for_address(at), kind, Some(number)) {
+        Err(e) if protocol == Protocol::Sctp && has_no_sockets(&e) => return Ok(()),
+        socket => socket?,
+    };
+    if at.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Connections of a server that has ended are in nobody's way.
+    socket.set_reuse_address(kind == Type::STREAM)?;
+    let taken = socket.bind(&at.into()).and_then(|()| match kind {
+        Type::STREAM => socket.listen(1),
+        _ => Ok(()),
+    });
+    taken.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => PortError::InUse(holder_in_the_way(protocol, at)),
+        io::ErrorKind::AddrNotAvailable => PortError::NoAddress,
+        _ => error.into(),
+    })
+}
+
+/// What the kernel says to a socket of a protocol that it was built without (`inet_create`,
+/// net/ipv4/af_inet.c, v6.18).
+fn has_no_sockets(error: &io::Error) -> bool {
+    let errors = [libc::EPROTONOSUPPORT, libc::ESOCKTNOSUPPORT];
+    error.raw_os_error().is_some_and(|e| errors.contains(&e))
+}
+
+/// The ports that are chosen from where nobody says which: those that the kernel itself takes.
+pub fn free_port_range() -> RangeInclusive<u16> {
+    let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut numbers = text.split_whitespace().map(|number| number.parse().ok());
+    match (numbers.next().flatten(), numbers.next().flatten()) {
+        (Some(first), Some(last)) if 0 < first && first <= last => first..=last,
+        _ => DYNAMIC_PORTS,
+    }
+}
+
+/// A socket that keeps others from binding to a port.
+fn holder_in_the_way(protocol: Protocol, at: SocketAddr) -> Option<Holder> {
+    let transport = match protocol {
+        Protocol::Tcp => Transport::Tcp,
+        Protocol::Udp => Transport::Udp,
+        Protocol::Sctp => return None,
+    };
+    let holds = |local: SocketAddr, state: &str| {
+        let is_live = transport == Transport::Udp || state != TIME_WAIT;
+        let both_all = at.ip().is_unspecified() && local.is_ipv4() == at.is_ipv4();
+        is_live && (takes(local, at) || both_all && local.port() == at.port())
+    };
+    sockets(transport, holds).into_iter().next()
+}
+
 /// The sockets of this namespace that take what comes `at` an address and port, bound to it or to all.
 /// None where the tables cannot be read.
 pub fn holders(transport: Transport, at: SocketAddr) -> Vec<Holder> {
+    let is_taking = |state: &str| transport == Transport::Udp || state == LISTEN;
+    sockets(transport, |local, state| {
+        is_taking(state) && takes(local, at)
+    })
+}
+
+/// The sockets of this namespace whose address and state are of a kind.
+fn sockets(transport: Transport, is_wanted: impl Fn(SocketAddr, &str) -> bool) -> Vec<Holder> {
     let mut holders = Vec::new();
     for family in ["", "6"] {
         let path = format!("/proc/thread-self/net/{}{family}", transport.as_str());
         let table = fs::read_to_string(path).unwrap_or_default();
-        let sockets = table
-            .lines()
-            .skip(1)
-            .filter_map(|line| socket(transport, line));
-        let taking = sockets.filter(|(local, _)| takes(*local, at));
-        holders.extend(taking.map(|(local, inode)| Holder {
+        let sockets = table.lines().skip(1).filter_map(socket);
+        let wanted = sockets.filter(|(local, state, _)| is_wanted(*local, state));
+        holders.extend(wanted.map(|(local, _, inode)| Holder {
             local,
             process: process_with(&format!("socket:[{inode}]")),
         }));
@@ -66,12 +157,11 @@ pub fn holders(transport: Transport, at: SocketAddr) -> Vec<Holder> {
     holders
 }
 
-/// Address and inode of a line of a table, if what comes is taken by it.
-fn socket(transport: Transport, line: &str) -> Option<(SocketAddr, &str)> {
+/// Address, state and inode of a line of a table.
+fn socket(line: &str) -> Option<(SocketAddr, &str, &str)> {
     let columns: Vec<&str> = line.split_whitespace().collect();
     let (local, state, inode) = (columns.get(1)?, columns.get(3)?, columns.get(9)?);
-    let is_taking = transport == Transport::Udp || *state == LISTEN;
-    is_taking.then_some((address(local)?, inode))
+    Some((address(local)?, state, inode))
 }
 
 /// An address as the kernel writes it: words as they are in memory (`get_tcp4_sock`,
@@ -125,14 +215,12 @@ mod tests {
                     101        0 20961 1 0000000000000000 100 0 0 10 5";
         let local = "127.0.0.53:53".parse().unwrap();
         if cfg!(target_endian = "little") {
-            assert_eq!(socket(Transport::Tcp, line), Some((local, "20961")));
+            assert_eq!(socket(line), Some((local, LISTEN, "20961")));
             let six = "000080FE00000000FF005450B6AD1DFE:0035";
             let expected = "[fe80::5054:ff:fe1d:adb6]:53".parse().unwrap();
             assert_eq!(address(six), Some(expected));
         }
-        let connected = line.replace(" 0A ", " 01 ");
-        assert_eq!(socket(Transport::Tcp, &connected), None);
-        assert_eq!(socket(Transport::Udp, "  12: nonsense"), None);
+        assert_eq!(socket("  12: nonsense"), None);
     }
 
     #[test]
@@ -149,6 +237,37 @@ mod tests {
             let is = takes(local.parse().unwrap(), at.parse().unwrap());
             assert_eq!(is, expected, "{local} {at}");
         }
+    }
+
+    #[test]
+    fn a_port_that_is_held_is_not_to_be_had() {
+        let holder = |protocol, at: &str| match try_port(protocol, at.parse().unwrap()) {
+            Err(PortError::InUse(Some(holder))) => holder.process.map(|(pid, _)| pid),
+            other => panic!("{protocol} {at}: {other:?}"),
+        };
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let tcp = TcpListener::bind("[::1]:0").unwrap();
+        let (udp_port, tcp_port) = (
+            udp.local_addr().unwrap().port(),
+            tcp.local_addr().unwrap().port(),
+        );
+        let us = Some(std::process::id());
+        for at in ["127.0.0.1", "0.0.0.0"] {
+            assert_eq!(holder(Protocol::Udp, &format!("{at}:{udp_port}")), us);
+        }
+        for at in ["[::1]", "[::]"] {
+            assert_eq!(holder(Protocol::Tcp, &format!("{at}:{tcp_port}")), us);
+        }
+        drop((udp, tcp));
+        for (protocol, port) in [(Protocol::Udp, udp_port), (Protocol::Tcp, tcp_port)] {
+            let free = try_port(protocol, SocketAddr::from(([127, 0, 0, 1], port)));
+            assert!(free.is_ok(), "{free:?}");
+        }
+        let elsewhere = try_port(Protocol::Tcp, "192.0.2.1:80".parse().unwrap());
+        assert!(
+            matches!(elsewhere, Err(PortError::NoAddress)),
+            "{elsewhere:?}"
+        );
     }
 
     #[test]

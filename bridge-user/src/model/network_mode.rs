@@ -77,6 +77,22 @@ impl NetworkMode {
                 (container || host) && with.mac,
                 "mac-address and the network mode",
             ),
+            (
+                container && with.publish,
+                "port publishing and the container type network mode",
+            ),
+            (
+                container && with.expose,
+                "port exposing and the container type network mode",
+            ),
+            (
+                host && with.publish,
+                "port publishing and the host type network mode",
+            ),
+            (
+                *self == Self::None && with.publish,
+                "port publishing and the none type network mode",
+            ),
         ];
         if let Some((_, what)) = refused.into_iter().find(|(is_refused, _)| *is_refused) {
             return Err(RunConflict::Options(what));
@@ -123,6 +139,10 @@ pub struct GivenOptions {
     pub aliases: bool,
     /// `--link`.
     pub links: bool,
+    /// `-p` or `-P`.
+    pub publish: bool,
+    /// `--expose`.
+    pub expose: bool,
 }
 
 /// Options that exclude each other, in Docker's words.
@@ -195,10 +215,12 @@ mod tests {
             set(&mut given);
             given
         };
-        let cases: [Case; 7] = [
+        let cases: [Case; 9] = [
             (|g| g.hostname = true, &["container:x"]),
             (|g| g.dns = true, &["container:x"]),
             (|g| g.add_hosts = true, &["container:x"]),
+            (|g| g.publish = true, &["container:x", "host", "none"]),
+            (|g| g.expose = true, &["container:x"]),
             (|g| g.links = true, &["container:x", "host", "none"]),
             (|g| g.mac = true, &["container:x", "host", "none"]),
             (

@@ -1,6 +1,7 @@
 //! Driver options of a bridge network: `-o KEY=VALUE`, with Docker's keys.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::Deserialize;
 
@@ -12,6 +13,7 @@ use super::name::{InterfaceName, NameError};
 
 const ENABLE_ICC: &str = "com.docker.network.bridge.enable_icc";
 const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
+const HOST_BINDING_IPV4: &str = "com.docker.network.bridge.host_binding_ipv4";
 const INHIBIT_IPV4: &str = "com.docker.network.bridge.inhibit_ipv4";
 const CONTAINER_IFACE_PREFIX: &str = "com.docker.network.container_iface_prefix";
 const MTU: &str = "com.docker.network.driver.mtu";
@@ -19,9 +21,10 @@ const PORT_SECURITY: &str = "bridge-user.port_security";
 const STORM_PPS: &str = "bridge-user.storm_pps";
 const DNS: &str = "bridge-user.dns";
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     ENABLE_ICC,
     BRIDGE_NAME,
+    HOST_BINDING_IPV4,
     INHIBIT_IPV4,
     ENABLE_IP_MASQUERADE,
     GATEWAY_MODE_IPV4,
@@ -53,6 +56,9 @@ pub struct Options {
     pub icc: bool,
     /// Name of the Linux bridge, where the user chose one.
     pub bridge_name: Option<InterfaceName>,
+    /// The host's address that ports are published on where the user says none; `None` for all, of
+    /// both families.
+    pub host_binding: Option<IpAddr>,
     /// The gateway address is not put on the bridge.
     pub inhibit_ipv4: bool,
     /// What the host does with what leaves and what comes from outside.
@@ -124,6 +130,7 @@ impl Options {
         let mut parsed = Self {
             icc: true,
             bridge_name: None,
+            host_binding: None,
             inhibit_ipv4: false,
             gateways: GatewayOptions::default(),
             interface_prefix: "eth".into(),
@@ -145,6 +152,11 @@ impl Options {
             match key.as_str() {
                 ENABLE_ICC => parsed.icc = flag()?,
                 INHIBIT_IPV4 => parsed.inhibit_ipv4 = flag()?,
+                HOST_BINDING_IPV4 => {
+                    let address = value.parse::<IpAddr>();
+                    let address = address.map_err(|_| refuse("it is an IP address".into()))?;
+                    parsed.host_binding = Some(address).filter(|a| *a != Ipv4Addr::UNSPECIFIED);
+                }
                 BRIDGE_NAME => parsed.bridge_name = Some(name(value)?),
                 CONTAINER_IFACE_PREFIX => {
                     // Room for the number of up to four digits.
@@ -194,6 +206,15 @@ mod tests {
     #[test]
     fn options_are_read() {
         assert!(!parse(ENABLE_ICC, "false").unwrap().icc);
+        for (value, expected) in [
+            ("0.0.0.0", None),
+            ("127.0.0.1", Some("127.0.0.1")),
+            ("::", Some("::")),
+        ] {
+            let expected = expected.map(|address| address.parse().unwrap());
+            let parsed = parse(HOST_BINDING_IPV4, value).unwrap();
+            assert_eq!(parsed.host_binding, expected);
+        }
         assert_eq!(parse(MTU, "9000").unwrap().mtu, 9000);
         assert_eq!(
             parse(BRIDGE_NAME, "br9")
@@ -214,6 +235,7 @@ mod tests {
         for (key, value) in [
             (ENABLE_ICC, "perhaps"),
             (DNS, "yes"),
+            (HOST_BINDING_IPV4, "localhost"),
             (MTU, "67"),
             (MTU, "65536"),
             (MTU, "big"),

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EndpointName, Id, NameError, NetworkMode};
+use super::{EndpointName, ExposedPorts, Id, NameError, NetworkMode};
 
 /// One process of one boot. The kernel reuses numbers; a number and the time of its start it does
 /// not.
@@ -127,6 +127,9 @@ pub struct RunConfig {
     pub dns: Vec<IpAddr>,
     /// `--add-host`.
     pub add_hosts: Vec<AddHost>,
+    /// `--expose`.
+    #[serde(default)]
+    pub exposed: Vec<ExposedPorts>,
 }
 
 /// A command that `run` started. Its sandbox, where it has one, has the same id.

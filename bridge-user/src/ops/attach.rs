@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::error::Errors;
 use super::run::RunError;
-use super::{Context, Error, random_bytes, random_id};
+use super::{Context, Error, publish, random_bytes, random_id};
 use crate::fault;
 use crate::ipam;
 use crate::kernel::bpf;
@@ -15,7 +15,7 @@ use crate::kernel::netlink::{self, Netlink};
 use crate::kernel::netns::NetNs;
 use crate::model::{
     BUILTIN_BRIDGE, Endpoint, EndpointLink, EndpointName, Id, InterfaceName, MacAddress, Network,
-    Pool, Sandbox, SandboxRef, State,
+    Pool, PublishRequest, Sandbox, SandboxRef, State,
 };
 use crate::store::{Rows, StoreError};
 
@@ -45,6 +45,8 @@ pub struct ConnectSpec {
     pub interface: Option<InterfaceName>,
     /// It may speak with any address, whatever the network's port security.
     pub trusted: bool,
+    /// What is published of it.
+    pub publish: PublishRequest,
 }
 
 impl ConnectSpec {
@@ -61,6 +63,7 @@ impl ConnectSpec {
             mac: None,
             interface: None,
             trusted: false,
+            publish: PublishRequest::default(),
         }
     }
 }
@@ -203,6 +206,9 @@ impl Plan<'_> {
             addresses: self.addresses(rows, &network, &others)?,
         };
         rows.insert_endpoint(&endpoint)?;
+        let [high, low, _] = self.random;
+        let random = u16::from_be_bytes([high, low]);
+        publish::insert(rows, &network, &endpoint, &self.spec.publish, random)?;
         Ok(endpoint)
     }
 

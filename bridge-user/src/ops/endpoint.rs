@@ -3,8 +3,8 @@
 //! No port is ever unchecked, and none a black hole:
 //!
 //! ```text
-//! attach:  port in the maps -> programs -> master, port flags -> legs up -> reachable -> announced
-//! detach:  unreachable -> veth pair -> link pins -> port out of the maps
+//! attach:  port in the maps -> programs -> master, port flags -> legs up -> reachable -> announced -> published
+//! detach:  unpublished -> unreachable -> veth pair -> link pins -> port out of the maps
 //! ```
 
 use std::net::IpAddr;
@@ -52,7 +52,7 @@ impl Context {
             fault::step();
             netlink::announce(inside, leg.index, endpoint.mac.bytes())?;
         }
-        Ok(())
+        self.ensure_published(endpoint)
     }
 
     /// The pair, made in one request, so that there is never half of one; gives both legs. A
@@ -165,6 +165,8 @@ impl Context {
         endpoint: &Endpoint,
     ) -> Result<(), Error> {
         let mut errors = Errors::default();
+        errors.note(self.ensure_unpublished(endpoint));
+        fault::step();
         if let Some(data_plane) = errors.note(self.data_plane()) {
             errors.note(data_plane.ensure_unreachable(&port_of(network, endpoint)));
             fault::step();

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use super::RunError;
 use super::config::ConfigError;
+use super::{NotPublished, RunError};
 use crate::kernel::bpf::BpfError;
 use crate::kernel::features::FeaturesError;
 use crate::kernel::netlink::NetlinkError;
@@ -262,6 +262,9 @@ pub enum Error {
     /// A run.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// A published port.
+    #[error(transparent)]
+    NotPublished(#[from] NotPublished),
     /// A file of ours.
     #[error("failed to {action} {path}")]
     File {

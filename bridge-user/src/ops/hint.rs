@@ -18,8 +18,10 @@ impl Error {
         if let Self::Undo { cause, .. } = self {
             return cause.hint();
         }
-        if let Self::Run(error) = self {
-            return error.hint();
+        match self {
+            Self::Run(error) => return error.hint(),
+            Self::NotPublished(error) => return error.hint(),
+            _ => {}
         }
         let said = self.other_words().or_else(|| self.other_frames());
         said.or_else(|| self.other_host())

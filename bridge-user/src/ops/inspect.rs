@@ -3,9 +3,9 @@
 use std::time::SystemTime;
 
 use super::error::chain;
-use super::{Context, Error};
+use super::{Context, Error, RunError};
 use crate::kernel::bpf::{Counters, DataPlane, Hook};
-use crate::model::{BUILTIN_BRIDGE, Driver, Endpoint, Id, Network, Sandbox};
+use crate::model::{BUILTIN_BRIDGE, Driver, Endpoint, Id, Network, Publication, Sandbox};
 
 /// A network as lists show it. The default network is listed before it is made.
 #[derive(Debug, Clone)]
@@ -38,6 +38,8 @@ pub struct SandboxEndpoint {
     pub endpoint: Endpoint,
     /// Its sandbox.
     pub sandbox: Sandbox,
+    /// Its published ports.
+    pub publications: Vec<Publication>,
 }
 
 impl NetworkSummary {
@@ -116,7 +118,12 @@ impl Context {
         let mut endpoints = Vec::new();
         for endpoint in self.store.rows().endpoints_of_network(&network.id)? {
             if let Some(sandbox) = self.store.rows().sandbox(&endpoint.sandbox)? {
-                endpoints.push(SandboxEndpoint { endpoint, sandbox });
+                let publications = self.publications_of(&endpoint)?;
+                endpoints.push(SandboxEndpoint {
+                    endpoint,
+                    sandbox,
+                    publications,
+                });
             }
         }
         let attached = self.attached(&endpoints)?;
@@ -125,6 +132,37 @@ impl Context {
             endpoints,
             attached,
         })
+    }
+
+    /// The published ports of an endpoint.
+    pub fn publications_of(&self, endpoint: &Endpoint) -> Result<Vec<Publication>, Error> {
+        Ok(self.store.rows().publications_of(&endpoint.id)?)
+    }
+
+    /// The published ports of a sandbox that a user names: a run, a sandbox as it was connected, or an
+    /// endpoint by its name.
+    pub fn publications(&self, text: &str) -> Result<Vec<Publication>, Error> {
+        let endpoints = match self.find_run(text) {
+            Ok(run) => self.store.rows().endpoints_in_sandbox(&run.id)?,
+            Err(Error::Run(RunError::NotFound(_))) => {
+                let sandboxes = self.store.rows().sandboxes_named(text)?;
+                let mut endpoints = self.store.rows().endpoints()?;
+                endpoints.retain(|endpoint| {
+                    let is_in = |sandbox: &Sandbox| sandbox.id == endpoint.sandbox;
+                    endpoint.name.as_str() == text || sandboxes.iter().any(is_in)
+                });
+                if endpoints.is_empty() {
+                    return Err(Error::NothingCalled(text.to_owned()));
+                }
+                endpoints
+            }
+            Err(error) => return Err(error),
+        };
+        let mut publications = Vec::new();
+        for endpoint in &endpoints {
+            publications.extend(self.publications_of(endpoint)?);
+        }
+        Ok(publications)
     }
 
     /// What holds the program to the ports: the first that has it tells for all.

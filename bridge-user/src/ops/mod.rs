@@ -25,6 +25,7 @@ mod network;
 mod next_hop;
 mod pools;
 mod ports;
+mod publish;
 mod purge;
 mod reconcile;
 mod remove;
@@ -48,6 +49,7 @@ pub use frame::Payload;
 pub use inspect::{NetworkDetails, NetworkSummary, SandboxEndpoint};
 pub use pools::set_address_pools;
 pub use ports::{FdbDetails, PortDetails, PortTraffic, ReceivedTraffic};
+pub use publish::NotPublished;
 pub use purge::purge;
 pub use resolv::HOST_FILES as RESOLVER_FILES;
 pub use run::{

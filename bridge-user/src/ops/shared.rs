@@ -17,6 +17,11 @@ impl Context {
     /// taken out of the maps here, where nobody takes the pins away meanwhile.
     pub(super) fn ensure_shared(&mut self, going: Option<&NetworkFacts>) -> Result<(), Error> {
         let _lock = self.lock(Object::Shared)?;
+        self.write_shared(going)
+    }
+
+    /// The same for who holds what is shared.
+    pub(super) fn write_shared(&mut self, going: Option<&NetworkFacts>) -> Result<(), Error> {
         let networks = self.store.rows().networks()?;
         let networks: Vec<&Network> = networks
             .iter()
@@ -37,7 +42,8 @@ impl Context {
                 data_plane.ensure_network_absent(going)?;
             }
             fault::step();
-            nft::ensure_table(&networks)?;
+            let published = self.store.rows().published(&self.boot_id)?;
+            nft::ensure_table(&networks, &published)?;
             fault::step();
             // Nothing is forwarded that no rule has looked at.
             self.ensure_forwarding(&networks)

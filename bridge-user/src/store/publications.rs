@@ -11,25 +11,30 @@ const COLUMNS: &str = "publications.endpoint, protocol, host, host_port, port, s
 impl Rows<'_> {
     /// The published ports of an endpoint.
     pub fn publications_of(self, endpoint: &Id) -> Result<Vec<Publication>, StoreError> {
-        self.publications_where("endpoint = ?1", &endpoint.as_str())
+        self.publications_where("endpoint = ?1", &[&endpoint.as_str()])
     }
 
-    /// All of a protocol, whosever they are.
-    pub fn publications_by(self, protocol: Protocol) -> Result<Vec<Publication>, StoreError> {
-        self.publications_where("protocol = ?1", &protocol.as_str())
+    /// Those of a port of the host, whosever they are.
+    pub fn publications_at(
+        self,
+        protocol: Protocol,
+        host_port: u16,
+    ) -> Result<Vec<Publication>, StoreError> {
+        let condition = "protocol = ?1 AND host_port = ?2";
+        self.publications_where(condition, &[&protocol.as_str(), &host_port])
     }
 
     fn publications_where(
         self,
         condition: &str,
-        value: &dyn rusqlite::ToSql,
+        values: &[&dyn rusqlite::ToSql],
     ) -> Result<Vec<Publication>, StoreError> {
         let sql = format!(
             "SELECT {COLUMNS} FROM publications WHERE {condition}
              ORDER BY port, protocol, instr(host, ':'), host, host_port"
         );
         let mut query = self.0.prepare_cached(&sql)?;
-        let mut found = query.query([value])?;
+        let mut found = query.query(values)?;
         let mut publications = Vec::new();
         while let Some(row) = found.next()? {
             publications.push(publication_from(&mut Columns::of(row))?);

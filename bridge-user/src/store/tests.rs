@@ -248,8 +248,8 @@ fn publications_come_and_go_with_their_endpoint() {
     let rows = store.rows();
     let both = [second.clone(), first.clone()];
     assert_eq!(rows.publications_of(&id(3)).unwrap(), both);
-    assert_eq!(rows.publications_by(Protocol::Udp).unwrap(), both);
-    assert_eq!(rows.publications_by(Protocol::Tcp).unwrap(), []);
+    assert_eq!(rows.publications_at(Protocol::Udp, 53).unwrap(), both);
+    assert_eq!(rows.publications_at(Protocol::Tcp, 53).unwrap(), []);
     let mut published = rows.published("boot").unwrap();
     published.sort_by_key(|p| p.address);
     let leads = |publication: &Publication, address: &str| Published {

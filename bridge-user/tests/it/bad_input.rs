@@ -208,7 +208,7 @@ fn sandboxes() {
             net connect --ifname eth0 idle a | refused | interface eth0 already exists | sandbox a
             net connect --ifname sixteen-letters- n plain | usage | sixteen-letters- | 15
             net connect n | usage | SANDBOX
-            net connect --publish 80:80 n plain | usage | --publish
+            net connect --publish 80:0 n plain | usage | --publish
         ",
     );
 }

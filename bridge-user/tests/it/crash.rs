@@ -195,6 +195,25 @@ fn connect() {
 }
 
 #[test]
+fn connect_that_publishes() {
+    let host = Host::new();
+    neighbour(&host);
+    host.netns("a");
+    let publish = "net connect -p 8080:80 -p 127.0.0.1:8081:81/udp --publish-from 10.0.0.0/8 n a";
+    kill_making(&host, publish, "net disconnect n a", 14);
+    // The last one was not killed.
+    host.bridge_user("net disconnect n a").ok();
+    let make = || drop(host.bridge_user(publish).ok());
+    kill_removing(
+        &host,
+        &make,
+        "net disconnect n a",
+        "net disconnect -f n a",
+        8,
+    );
+}
+
+#[test]
 fn connect_with_xdp() {
     let host = Host::new();
     host.create("--datapath xdp n");

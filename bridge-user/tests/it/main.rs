@@ -28,6 +28,7 @@ mod oracle;
 mod parallel;
 mod privileges;
 mod program;
+mod publish;
 mod random;
 mod repair;
 mod runs;

@@ -26,6 +26,7 @@ fn dockers_tutorial_is_followed() {
     let host = Host::new();
     the_default_network(&host);
     a_link(&host);
+    published_ports(&host);
     a_network_of_ones_own(&host);
     everything_goes(&host);
 }
@@ -80,6 +81,32 @@ fn a_link(host: &Host) {
         .bridge_user("exec alpine1 -- ping -c 1 -W 2 client")
         .run();
     assert_ne!(back.code, Some(0), "a link is one-way");
+}
+
+fn published_ports(host: &Host) {
+    line(
+        host,
+        "run -d -P --expose 5000 --name web -- busybox httpd -f -p 5000 -h /etc",
+    );
+    let at = line(host, "port web 5000");
+    let port = at
+        .trim()
+        .strip_prefix("0.0.0.0:")
+        .expect("on all addresses");
+    let template = "{{json .NetworkSettings.Ports}}";
+    let binding = format!("{{\"5000/tcp\":[{{\"HostIp\":\"0.0.0.0\",\"HostPort\":\"{port}\"}}]}}");
+    assert_eq!(inspect(host, "web", template), binding);
+    let page = host.call(&format!(
+        "curl -s --retry 5 --retry-connrefused -m 5 http://10.90.0.1:{port}/hostname"
+    ));
+    // Its /etc has a host name of its own.
+    assert_eq!(
+        page.ok().trim(),
+        inspect(host, "web", "{{.Config.Hostname}}")
+    );
+    line(host, "run -d -p 80:5000 --name again -- sleep 600");
+    assert_eq!(line(host, "port again"), "5000/tcp -> 0.0.0.0:80\n");
+    line(host, "rm -f web again");
 }
 
 fn a_network_of_ones_own(host: &Host) {

@@ -8,9 +8,12 @@ use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
 
 use super::super::output::{print_or_undo, to_value};
+use super::super::publish::{PortMap, PublishArguments, port_map};
 use super::super::template::Template;
 use super::super::{CliError, open};
-use crate::model::{Endpoint, EndpointLink, EndpointName, InterfaceName, MacAddress};
+use crate::model::{
+    Endpoint, EndpointLink, EndpointName, ExposedPorts, InterfaceName, MacAddress, Publication,
+};
 use crate::ops::{ConnectSpec, Paths};
 
 #[derive(Debug, Args)]
@@ -36,6 +39,11 @@ pub(in crate::cli) struct ConnectArguments {
     /// Name of the endpoint; else the sandbox's.
     #[arg(long, value_name = "NAME")]
     name: Option<EndpointName>,
+    #[command(flatten)]
+    publish: PublishArguments,
+    /// A port that -P publishes, PORT[-END][/PROTO].
+    #[arg(long, value_name = "PORT", requires = "publish_all")]
+    expose: Vec<ExposedPorts>,
     /// Let it speak with any MAC and IP address: no port security.
     #[arg(long)]
     trusted: bool,
@@ -79,10 +87,11 @@ struct EndpointView {
     ipv4_address: String,
     #[serde(rename = "IPv6Address")]
     ipv6_address: String,
+    ports: PortMap,
 }
 
 impl EndpointView {
-    fn new(endpoint: &Endpoint) -> Self {
+    fn new(endpoint: &Endpoint, publications: &[Publication]) -> Self {
         let address = |ipv6| endpoint.cidr(ipv6).map(|cidr| cidr.to_string());
         Self {
             endpoint_id: endpoint.id.to_string(),
@@ -92,6 +101,7 @@ impl EndpointView {
             mac_address: endpoint.mac.to_string(),
             ipv4_address: address(false).unwrap_or_default(),
             ipv6_address: address(true).unwrap_or_default(),
+            ports: port_map(&[], publications),
         }
     }
 }
@@ -120,10 +130,17 @@ pub(in crate::cli) fn connect(
         mac: arguments.mac_address,
         interface: arguments.ifname.clone(),
         trusted: arguments.trusted,
+        publish: arguments.publish.request(&arguments.expose),
     };
     let endpoint = context.connect(&spec)?;
     let text = if let Some(template) = template {
-        to_value(&EndpointView::new(&endpoint)).and_then(|view| Ok(template.render(&view)?))
+        let publications = context.publications_of(&endpoint);
+        publications
+            .map_err(CliError::from)
+            .and_then(|publications| {
+                let view = to_value(&EndpointView::new(&endpoint, &publications))?;
+                Ok(template.render(&view)?)
+            })
     } else {
         let addresses = endpoint.addresses.iter().map(ToString::to_string);
         Ok(addresses.collect::<Vec<_>>().join("\n"))

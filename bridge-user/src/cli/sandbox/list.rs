@@ -9,11 +9,12 @@ use super::super::{CliError, open};
 use super::view::RunRow;
 use crate::ops::Paths;
 
-const COLUMNS: [(&str, &str); 6] = [
+const COLUMNS: [(&str, &str); 7] = [
     ("CONTAINER ID", "ID"),
     ("COMMAND", "Command"),
     ("CREATED", "RunningFor"),
     ("STATUS", "Status"),
+    ("PORTS", "Ports"),
     ("NETWORKS", "Networks"),
     ("NAMES", "Names"),
 ];

@@ -2,6 +2,7 @@
 
 mod age;
 mod list;
+mod port;
 mod run;
 mod second_self;
 mod view;
@@ -13,6 +14,7 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
 pub(super) use list::{ListArguments, list};
+pub(super) use port::{PortArguments, port};
 pub(super) use run::{RunArguments, run};
 pub(super) use second_self::second_self;
 

@@ -6,9 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use clap::Args;
 
+use super::super::publish::PublishArguments;
 use super::super::{CliError, open, report, warn};
 use super::EXIT_FAILED;
-use crate::model::{AddHost, EndpointLink, EndpointName, MacAddress, NetworkMode};
+use crate::model::{AddHost, EndpointLink, EndpointName, ExposedPorts, MacAddress, NetworkMode};
 use crate::ops::{Paths, RunError, RunSpec, chain};
 
 #[derive(Debug, Args)]
@@ -46,6 +47,11 @@ pub(in crate::cli) struct RunArguments {
     /// Line of the hosts file: NAME:IP, or NAME:host-gateway for the gateway of the first network.
     #[arg(long, value_name = "NAME:IP")]
     add_host: Vec<AddHost>,
+    #[command(flatten)]
+    publish: PublishArguments,
+    /// A port that the command serves, PORT[-END][/PROTO]: shown, and what -P publishes.
+    #[arg(long, value_name = "PORT")]
+    expose: Vec<ExposedPorts>,
     /// Host name; else the first 12 digits of the id.
     #[arg(long, value_name = "NAME")]
     hostname: Option<EndpointName>,
@@ -83,6 +89,8 @@ fn start(arguments: &RunArguments, paths: &Paths, out: &mut impl Write) -> Resul
         hostname: arguments.hostname.clone(),
         dns: arguments.dns.clone(),
         add_hosts: arguments.add_host.clone(),
+        publish: arguments.publish.request(&arguments.expose),
+        exposed: arguments.expose.clone(),
         detached: arguments.detach,
         remove: arguments.rm,
         command: arguments.command.clone(),

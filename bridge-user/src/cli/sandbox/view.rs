@@ -6,11 +6,12 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
+use super::super::publish::{PortMap, each, port_map, ports_text};
 use super::super::view::rfc3339;
 use super::age::since;
 use crate::kernel::launch::ETC_FILES;
 use crate::model::{
-    AddHost, BUILTIN_BRIDGE, Endpoint, NETNS_DIR, Network, NetworkMode, Run, RunState,
+    AddHost, BUILTIN_BRIDGE, Endpoint, ExposedPorts, NETNS_DIR, Network, NetworkMode, Run, RunState,
 };
 use crate::ops::RunDetails;
 
@@ -33,6 +34,7 @@ pub(super) struct RunRow {
     pub(super) id: String,
     names: String,
     networks: String,
+    ports: String,
     running_for: String,
     state: &'static str,
     status: String,
@@ -52,6 +54,7 @@ impl RunRow {
             id: id.into(),
             names: run.name.to_string(),
             networks: networks(details),
+            ports: ports_text(shown_exposed(run), &details.publications),
             running_for: format!("{} ago", since(run.created)),
             state: state(run),
             status: status(run),
@@ -103,6 +106,7 @@ struct HostConfigView {
 #[serde(rename_all = "PascalCase")]
 struct ConfigView {
     hostname: String,
+    exposed_ports: BTreeMap<String, BTreeMap<String, String>>,
     cmd: Vec<String>,
 }
 
@@ -112,6 +116,7 @@ struct NetworkSettingsView {
     #[serde(rename = "SandboxID")]
     sandbox_id: String,
     sandbox_key: String,
+    ports: PortMap,
     /// Of the default network, as Docker has it for the sake of old scripts.
     #[serde(flatten)]
     default: AddressesView,
@@ -185,6 +190,10 @@ impl RunView {
             },
             config: ConfigView {
                 hostname: run.config.hostname.clone(),
+                // Docker's set: each port with an empty object.
+                exposed_ports: each(&run.config.exposed)
+                    .map(|port| (port, BTreeMap::new()))
+                    .collect(),
                 cmd: run.config.command.clone(),
             },
             network_settings: NetworkSettingsView::new(details),
@@ -250,6 +259,7 @@ impl NetworkSettingsView {
             } else {
                 String::new()
             },
+            ports: port_map(shown_exposed(run), &details.publications),
             default: default
                 .map(|(network, endpoint)| AddressesView::new(network, endpoint))
                 .unwrap_or_default(),
@@ -297,6 +307,15 @@ impl AddressesView {
             ipv6_prefix_len: prefix(true),
             mac_address: endpoint.mac.to_string(),
         }
+    }
+}
+
+/// Of one that has ended nothing is served.
+fn shown_exposed(run: &Run) -> &[ExposedPorts] {
+    if run.is_live() {
+        &run.config.exposed
+    } else {
+        &[]
     }
 }
 

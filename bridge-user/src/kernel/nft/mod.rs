@@ -6,6 +6,7 @@
 //! its JSON: the chains can be read, and `nft -f` takes both in one transaction.
 
 mod look;
+mod published;
 mod watch;
 
 use std::fmt::{Display, Write as _};
@@ -13,9 +14,10 @@ use std::io::{self, Write as _};
 use std::process::{Command, Output, Stdio};
 
 pub use look::Seen;
+pub use published::{ensure_published, ensure_published_absent};
 pub use watch::TableWatch;
 
-use crate::model::{Gateway, Network, Source};
+use crate::model::{Gateway, Network, Pool, Published, Source};
 
 /// The table with its sets and maps, empty, and its chains.
 const TABLE: &str = include_str!("table.nft");
@@ -31,8 +33,8 @@ pub enum NftError {
     Refused(String),
 }
 
-/// Makes the table be what these networks say, in one transaction.
-pub fn ensure_table(networks: &[&Network]) -> Result<(), NftError> {
+/// Makes the table be what these networks and published ports say, in one transaction.
+pub fn ensure_table(networks: &[&Network], published: &[Published]) -> Result<(), NftError> {
     let mut ruleset = format!("{ABSENT}{TABLE}");
     let all = networks.iter().map(|network| (quoted(network), *network));
     add_elements(
@@ -52,10 +54,19 @@ pub fn ensure_table(networks: &[&Network]) -> Result<(), NftError> {
     });
     add_elements(&mut ruleset, "within", within);
     for (bridge, network) in all {
+        for subnet in network.pools.iter().map(Pool::subnet) {
+            let set = if subnet.addr().is_ipv6() {
+                "subnets6"
+            } else {
+                "subnets4"
+            };
+            add_elements(&mut ruleset, set, [subnet].iter());
+        }
         for gateway in network.gateways() {
             add_gateway(&mut ruleset, &bridge, gateway);
         }
     }
+    published::add_published(&mut ruleset, published);
     apply(&ruleset)
 }
 
@@ -85,14 +96,29 @@ pub fn ensure_table_absent() -> Result<(), NftError> {
 /// `add` first: deleting a table that is not there is an error.
 const ABSENT: &str = "add table inet bridge_user\ndelete table inet bridge_user\n";
 
-/// Adds elements to a set or map. nft takes no empty list of them.
+/// Adds elements to a set or map.
 fn add_elements(ruleset: &mut String, set: &str, elements: impl Iterator<Item: Display>) {
+    change_elements(ruleset, "add", set, elements);
+}
+
+/// Deletes elements of a set or map.
+fn delete_elements(ruleset: &mut String, set: &str, elements: impl Iterator<Item: Display>) {
+    change_elements(ruleset, "delete", set, elements);
+}
+
+/// nft takes no empty list of elements.
+fn change_elements(
+    ruleset: &mut String,
+    change: &str,
+    set: &str,
+    elements: impl Iterator<Item: Display>,
+) {
     let elements: Vec<String> = elements.map(|element| element.to_string()).collect();
     if !elements.is_empty() {
         let elements = elements.join(", ");
         writeln!(
             ruleset,
-            "add element inet bridge_user {set} {{ {elements} }}"
+            "{change} element inet bridge_user {set} {{ {elements} }}"
         )
         .expect("a string takes what is written");
     }

@@ -170,6 +170,7 @@ impl Context {
             detached: spec.detached,
             dns: spec.dns.clone(),
             add_hosts: spec.add_hosts.clone(),
+            exposed: spec.exposed.clone(),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::RunError;
 use crate::kernel::launch;
 use crate::kernel::process::{self, Process};
-use crate::model::{Endpoint, Network, Run};
+use crate::model::{Endpoint, Network, Publication, Run};
 use crate::ops::file::failed;
 use crate::ops::{Context, Error};
 
@@ -23,6 +23,8 @@ pub struct RunDetails {
     pub run: Run,
     /// Its endpoints and their networks.
     pub endpoints: Vec<(Network, Endpoint)>,
+    /// The published ports of all of them.
+    pub publications: Vec<Publication>,
     /// Its log, where it has one.
     pub log: Option<PathBuf>,
 }
@@ -48,9 +50,10 @@ impl Context {
     }
 
     fn run_details(&self, run: Run) -> Result<RunDetails, Error> {
-        let mut endpoints = Vec::new();
+        let (mut endpoints, mut publications) = (Vec::new(), Vec::new());
         for endpoint in self.store.rows().endpoints_in_sandbox(&run.id)? {
             if let Some(network) = self.store.rows().network(&endpoint.network)? {
+                publications.extend(self.publications_of(&endpoint)?);
                 endpoints.push((network, endpoint));
             }
         }
@@ -58,6 +61,7 @@ impl Context {
         Ok(RunDetails {
             run,
             endpoints,
+            publications,
             log,
         })
     }

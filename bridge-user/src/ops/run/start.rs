@@ -14,8 +14,8 @@ use crate::kernel::launch::{Launch, LaunchError, Surroundings};
 use crate::kernel::netns::NetNs;
 use crate::kernel::process::{self, Signals};
 use crate::model::{
-    AddHost, EndpointLink, EndpointName, GivenOptions, Id, MacAddress, Network, NetworkMode,
-    ProcessId, Run, RunState, Sandbox, SandboxRef,
+    AddHost, EndpointLink, EndpointName, ExposedPorts, GivenOptions, Id, MacAddress, Network,
+    NetworkMode, ProcessId, PublishRequest, Run, RunState, Sandbox, SandboxRef,
 };
 use crate::ops::lock::Object;
 use crate::ops::{ConnectSpec, Context, Error, random_id};
@@ -41,6 +41,10 @@ pub struct RunSpec {
     pub dns: Vec<IpAddr>,
     /// Further lines of its hosts file.
     pub add_hosts: Vec<AddHost>,
+    /// What is published of it, on the first network with a way out.
+    pub publish: PublishRequest,
+    /// Ports that the command serves.
+    pub exposed: Vec<ExposedPorts>,
     /// Run it in the background, its output in a log.
     pub detached: bool,
     /// Forget it when it ends.
@@ -68,6 +72,8 @@ impl RunSpec {
             address: !self.addresses.is_empty(),
             aliases: !self.aliases.is_empty(),
             links: !self.links.is_empty(),
+            publish: !self.publish.is_empty(),
+            expose: !self.exposed.is_empty(),
         })?;
         let wants_gateway = self.add_hosts.iter().any(|host| host.address.is_none());
         if wants_gateway && !matches!(mode, NetworkMode::Networks(_)) {
@@ -165,6 +171,8 @@ impl Context {
         fault::step();
         self.write_names(&sandbox)?;
         fault::step();
+        // As with Docker, where ports are published on the endpoint that the default route goes by.
+        let outside = networks.iter().position(|network| !network.internal);
         for (at, network) in networks.iter().enumerate() {
             let mut connect = ConnectSpec::new(network.name.as_str(), sandbox.reference.clone());
             if at == 0 {
@@ -172,6 +180,9 @@ impl Context {
                 connect.links.clone_from(&spec.links);
                 connect.addresses.clone_from(&spec.addresses);
                 connect.mac = spec.mac;
+            }
+            if at == outside.unwrap_or_default() {
+                connect.publish.clone_from(&spec.publish);
             }
             self.join(network, &sandbox, &namespace, &connect)?;
             fault::step();

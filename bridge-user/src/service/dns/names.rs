@@ -284,6 +284,7 @@ pub(super) mod tests {
                 detached: true,
                 dns: dns.iter().map(|ip| ip.parse().unwrap()).collect(),
                 add_hosts: Vec::new(),
+                exposed: Vec::new(),
             },
         }
     }

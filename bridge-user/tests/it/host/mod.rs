@@ -40,15 +40,18 @@ pub(crate) const CONFIG: &str = "/etc/bridge-user/config.toml";
 pub(crate) const PINS: &str = "/sys/fs/bpf/bridge-user";
 
 /// What a Debian machine needs for these tests, by package.
-const TOOLS: [(&str, &str); 22] = [
+const TOOLS: [(&str, &str); 25] = [
     ("bpftool", "bpftool"),
     ("bridge", "iproute2"),
+    ("busybox", "busybox-static"),
+    ("curl", "curl"),
     ("dig", "bind9-dnsutils"),
     ("findmnt", "util-linux"),
     ("getent", "libc-bin"),
     ("ip", "iproute2"),
     ("iperf3", "iperf3"),
     ("iptables", "iptables"),
+    ("nc", "netcat-openbsd"),
     ("nft", "nftables"),
     ("nsenter", "util-linux"),
     ("ping", "iputils-ping"),

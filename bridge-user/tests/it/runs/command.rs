@@ -242,6 +242,7 @@ fn ps_is_dockers_table() {
             "COMMAND",
             "CREATED",
             "STATUS",
+            "PORTS",
             "NETWORKS",
             "NAMES"
         ]

@@ -1,0 +1,166 @@
+//! Connections that the kernel keeps track of (ctnetlink). An entry decides for good where its
+//! packets go, and as long as a UDP flow goes on it stays: what is published, or no more, counts for
+//! the flow once its entry is gone. As `conntrack -D`.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+use super::netlink::{Attributes, Netfilter, NetfilterMessage};
+use crate::model::{Protocol, Published};
+
+/// `NFNL_SUBSYS_CTNETLINK`, with `IPCTNL_MSG_CT_GET` and `IPCTNL_MSG_CT_DELETE`
+/// (include/uapi/linux/netfilter/nfnetlink_conntrack.h, v6.18), as all numbers here.
+const GET: u16 = 1 << 8 | 1;
+const DELETE: u16 = 1 << 8 | 2;
+/// `CTA_TUPLE_ORIG`, `CTA_TUPLE_REPLY`: how packets of either direction look.
+const ORIGINAL: u16 = 1;
+const REPLY: u16 = 2;
+/// `CTA_ID` and `CTA_ZONE` tell an entry from one that comes in its place.
+const ID: u16 = 12;
+const ZONE: u16 = 18;
+/// `CTA_TUPLE_IP`, `CTA_TUPLE_PROTO`.
+const ADDRESSES: u16 = 1;
+const PORTS: u16 = 2;
+/// `CTA_IP_V4_SRC`, `CTA_IP_V6_SRC`; destinations have the number after it.
+const SOURCES: [u16; 2] = [1, 3];
+/// `CTA_PROTO_NUM`, `CTA_PROTO_SRC_PORT`, `CTA_PROTO_DST_PORT`.
+const PROTOCOL: u16 = 1;
+const SOURCE_PORT: u16 = 2;
+const DESTINATION_PORT: u16 = 3;
+
+/// An entry, by who asked and who answers.
+#[derive(Debug)]
+struct Connection {
+    protocol: u8,
+    /// What was asked for.
+    asked: SocketAddr,
+    /// Who answers.
+    answering: SocketAddr,
+    entry: NetfilterMessage,
+}
+
+/// Forgets what was translated to these ports of endpoints: they are published no more.
+pub fn forget_translated(published: &[Published]) {
+    forget(published, |connection, published| {
+        let to = (published.address, published.publication.port);
+        connection.answering == to.into()
+    });
+}
+
+/// Forgets UDP flows to these ports of the host which began before they were published. Of other
+/// protocols a new connection makes a new entry.
+pub fn forget_untranslated(published: &[Published]) {
+    let udp = |published: &&Published| published.publication.protocol == Protocol::Udp;
+    let udp: Vec<Published> = published.iter().filter(udp).cloned().collect();
+    forget(&udp, |connection, _| {
+        // Others pass through: what is for the host has an address that a socket can have.
+        connection.answering == connection.asked
+            && UdpSocket::bind((connection.asked.ip(), 0)).is_ok()
+    });
+}
+
+/// Forgets the connections to published ports that `wanted` accepts. What cannot be forgotten is told
+/// of: it ends by itself once nothing is sent any more.
+fn forget(published: &[Published], wanted: impl Fn(&Connection, &Published) -> bool) {
+    let mut by_port: HashMap<(u8, u16), Vec<&Published>> = HashMap::new();
+    for published in published {
+        let publication = &published.publication;
+        let key = (publication.protocol.number(), publication.host_port);
+        by_port.entry(key).or_default().push(published);
+    }
+    let is_wanted = |connection: &Connection| {
+        let key = (connection.protocol, connection.asked.port());
+        let mut there = by_port.get(&key).into_iter().flatten();
+        there.any(|published| {
+            let host = published.publication.host;
+            let is_asked = host == connection.asked.ip()
+                || host.is_unspecified() && host.is_ipv4() == connection.asked.is_ipv4();
+            is_asked && wanted(connection, published)
+        })
+    };
+    for (family, ipv6) in [(libc::NFPROTO_IPV4, false), (libc::NFPROTO_IPV6, true)] {
+        let mut addresses = published.iter().map(|published| published.address);
+        if addresses.any(|address| address.is_ipv6() == ipv6)
+            && let Err(error) = forget_of_family(family, is_wanted)
+        {
+            tracing::warn!("warning: connections to published ports may go on: {error}");
+        }
+    }
+}
+
+fn forget_of_family(
+    family: libc::c_int,
+    is_wanted: impl Fn(&Connection) -> bool,
+) -> io::Result<()> {
+    let mut netfilter = Netfilter::open()?;
+    let all = NetfilterMessage {
+        kind: GET,
+        family: u8::try_from(family).map_err(io::Error::other)?,
+        attributes: Attributes::default(),
+    };
+    for entry in netfilter.dump(&all)? {
+        let Some(connection) = Connection::of(entry).filter(|c| is_wanted(c)) else {
+            continue;
+        };
+        tracing::info!(
+            "conntrack -D -p {} --orig-dst {} --orig-port-dst {}",
+            connection.protocol,
+            connection.asked.ip(),
+            connection.asked.port()
+        );
+        match netfilter.change(&connection.deletion()) {
+            // It ended meanwhile.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            deleted => deleted?,
+        }
+    }
+    Ok(())
+}
+
+impl Connection {
+    /// None of protocols without ports.
+    fn of(entry: NetfilterMessage) -> Option<Self> {
+        let original = entry.attributes.first(ORIGINAL)?;
+        let reply = entry.attributes.first(REPLY)?;
+        Some(Self {
+            protocol: *original.first(PORTS)?.first(PROTOCOL)?.bytes().first()?,
+            asked: end(&original, 1, DESTINATION_PORT)?,
+            answering: end(&reply, 0, SOURCE_PORT)?,
+            entry,
+        })
+    }
+
+    /// The message that has exactly this entry deleted.
+    fn deletion(&self) -> NetfilterMessage {
+        let mut attributes = Attributes::default();
+        for kind in [ORIGINAL, ZONE, ID] {
+            if let Some(value) = self.entry.attributes.first(kind) {
+                attributes.push(kind, &value);
+            }
+        }
+        NetfilterMessage {
+            kind: DELETE,
+            family: self.entry.family,
+            attributes,
+        }
+    }
+}
+
+/// One end of a tuple: the number of its address is so much behind that of the source.
+fn end(tuple: &Attributes, behind_source: u16, port: u16) -> Option<SocketAddr> {
+    let addresses = tuple.first(ADDRESSES)?;
+    let mut addresses = SOURCES
+        .map(|kind| addresses.first(kind + behind_source))
+        .into_iter();
+    let address = addresses.find_map(|address| {
+        let address = address?;
+        let bytes = address.bytes();
+        let ipv4 = <[u8; 4]>::try_from(bytes).map(|b| IpAddr::V4(Ipv4Addr::from(b)));
+        ipv4.or_else(|_| <[u8; 16]>::try_from(bytes).map(|b| IpAddr::V6(Ipv6Addr::from(b))))
+            .ok()
+    })?;
+    let port = tuple.first(PORTS)?.first(port)?;
+    let port = u16::from_be_bytes(port.bytes().try_into().ok()?);
+    Some(SocketAddr::new(address, port))
+}

@@ -1,0 +1,304 @@
+//! Published ports: which of the host's an endpoint gets, and that they lead to it.
+//!
+//! ```text
+//! publish:    rows, each port tried by a bind -> endpoint -> the table's maps
+//! unpublish:  the table's maps -> what was translated by them is forgotten -> endpoint -> rows
+//! ```
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+
+use super::lock::Object;
+use super::{Context, Error};
+use crate::fault;
+use crate::kernel::sockets::{self, PortError};
+use crate::kernel::{conntrack, nft};
+use crate::model::{
+    Endpoint, Id, Network, PortRange, Protocol, Publication, PublishRequest, Published,
+};
+use crate::store::Rows;
+
+/// Why a port is not published.
+#[derive(Debug, thiserror::Error)]
+pub enum NotPublished {
+    /// Another publication has it.
+    #[error(
+        "bind for {at} ({protocol}) failed: port is already allocated: endpoint {endpoint} has it"
+    )]
+    Allocated {
+        /// Address and port of the host.
+        at: SocketAddr,
+        /// The protocol.
+        protocol: Protocol,
+        /// Whose it is.
+        endpoint: String,
+    },
+    /// It cannot be had on the host.
+    #[error("bind for {at} ({protocol}) failed")]
+    Bind {
+        /// Address and port of the host.
+        at: SocketAddr,
+        /// The protocol.
+        protocol: Protocol,
+        /// Why.
+        source: PortError,
+    },
+    /// None of those that it could be is free.
+    #[error("no port from {} to {} of the host is free for {exposed}", .range.start(), .range.end())]
+    NoneFree {
+        /// Of which one is to be chosen.
+        range: RangeInclusive<u16>,
+        /// The endpoint's port.
+        exposed: String,
+    },
+    /// The network has no way in.
+    #[error("network {0} is internal: no port is published on it")]
+    Internal(String),
+    /// What comes from outside would be answered by another way.
+    #[error("network {network} is not the way out of sandbox {sandbox}: that is network {other}")]
+    NotTheWayOut {
+        /// The network.
+        network: String,
+        /// The sandbox.
+        sandbox: String,
+        /// By which it leaves.
+        other: String,
+    },
+}
+
+impl NotPublished {
+    /// Whether somebody has the port.
+    fn is_held(&self) -> bool {
+        let in_use = |source: &PortError| matches!(source, PortError::InUse(_));
+        matches!(self, Self::Allocated { .. })
+            || matches!(self, Self::Bind { source, .. } if in_use(source))
+    }
+
+    /// The way out, where there is one to name.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Allocated { .. } => {
+                "choose another port of the host, or none to have one chosen".into()
+            }
+            Self::Bind { source, .. } => match source {
+                PortError::InUse(_) => {
+                    "end who has it, or choose another port, or none to have one chosen".into()
+                }
+                PortError::NoAddress => "ip address shows those of this host".into(),
+                PortError::Call(_) => return None,
+            },
+            Self::NoneFree { .. } => "give a larger range, or end who has its ports".into(),
+            Self::Internal(_) => "publish on a network that was made without --internal".into(),
+            Self::NotTheWayOut { sandbox, other, .. } => format!(
+                "publish where it is connected to {other}, or bridge-user net disconnect {other} \
+                 {sandbox} first"
+            ),
+        })
+    }
+}
+
+impl Context {
+    /// Makes the published ports of an endpoint lead to it. The caller holds its sandbox.
+    pub(super) fn ensure_published(&mut self, endpoint: &Endpoint) -> Result<(), Error> {
+        let published = self.published_of(endpoint)?;
+        if published.is_empty() {
+            return Ok(());
+        }
+        let _lock = self.lock(Object::Shared)?;
+        // A table that was lost meanwhile is written whole.
+        if nft::ensure_published(&published).is_err() {
+            self.write_shared(None)?;
+        }
+        fault::step();
+        conntrack::forget_untranslated(&published);
+        Ok(())
+    }
+
+    /// Makes them lead nowhere, established connections among them.
+    pub(super) fn ensure_unpublished(&mut self, endpoint: &Endpoint) -> Result<(), Error> {
+        let published = self.published_of(endpoint)?;
+        if published.is_empty() {
+            return Ok(());
+        }
+        let _lock = self.lock(Object::Shared)?;
+        if nft::ensure_published_absent(&published).is_err() {
+            self.write_shared(None)?;
+        }
+        fault::step();
+        conntrack::forget_translated(&published);
+        Ok(())
+    }
+
+    fn published_of(&self, endpoint: &Endpoint) -> Result<Vec<Published>, Error> {
+        let publications = self.store.rows().publications_of(&endpoint.id)?;
+        let leading = publications.into_iter().filter_map(|publication| {
+            let address = endpoint.address(publication.host.is_ipv6())?;
+            Some(Published {
+                publication,
+                address,
+            })
+        });
+        Ok(leading.collect())
+    }
+}
+
+/// Chooses ports of the host for all that a new endpoint publishes, and writes them down. `random`
+/// says where the search for free ones begins.
+pub(super) fn insert(
+    rows: Rows<'_>,
+    network: &Network,
+    endpoint: &Endpoint,
+    request: &PublishRequest,
+    random: u16,
+) -> Result<(), Error> {
+    if request.is_empty() {
+        return Ok(());
+    }
+    check_way_out(rows, network, endpoint)?;
+    let mut chooser = Chooser {
+        rows,
+        endpoint,
+        range: sockets::free_port_range(),
+        next: random,
+    };
+    for spec in &request.specs {
+        let hosts = hosts(network, endpoint, spec.host)?;
+        for (port, choice) in spec.pairs() {
+            let asked = |host| Publication {
+                endpoint: endpoint.id.clone(),
+                protocol: spec.protocol,
+                host,
+                host_port: 0,
+                port,
+                sources: request.sources.clone(),
+            };
+            let mut wanted: Vec<Publication> = hosts.iter().copied().map(asked).collect();
+            chooser.choose(&mut wanted, choice.map(PortRange::ports))?;
+            for publication in &wanted {
+                rows.insert_publication(publication)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An endpoint answers by its sandbox's default route, which goes by the oldest one that leads outside.
+fn check_way_out(rows: Rows<'_>, network: &Network, endpoint: &Endpoint) -> Result<(), Error> {
+    if network.internal {
+        return Err(NotPublished::Internal(network.name.to_string()).into());
+    }
+    for other in rows.endpoints_in_sandbox(&endpoint.sandbox)? {
+        let by = rows.network(&other.network)?;
+        if other.id != endpoint.id
+            && let Some(by) = by.filter(|by| !by.internal)
+        {
+            return Err(NotPublished::NotTheWayOut {
+                network: network.name.to_string(),
+                sandbox: endpoint.name.to_string(),
+                other: by.name.to_string(),
+            }
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// The addresses of the host that a spec is for: where it says none, those that the network's option
+/// says, or all of the families that the endpoint has.
+fn hosts(
+    network: &Network,
+    endpoint: &Endpoint,
+    given: Option<IpAddr>,
+) -> Result<Vec<IpAddr>, Error> {
+    let Some(host) = given.or(network.options.host_binding) else {
+        let all = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+        let has = |host: &IpAddr| endpoint.address(host.is_ipv6()).is_some();
+        return Ok(all.into_iter().filter(has).collect());
+    };
+    if endpoint.address(host.is_ipv6()).is_none() {
+        return Err(Error::NoFamily {
+            endpoint: endpoint.name.to_string(),
+            family: if host.is_ipv6() { "IPv6" } else { "IPv4" },
+        });
+    }
+    Ok(vec![host])
+}
+
+/// Finds ports that are nobody's, by our rows and by a bind.
+struct Chooser<'a> {
+    rows: Rows<'a>,
+    endpoint: &'a Endpoint,
+    /// Where free ones are looked for.
+    range: RangeInclusive<u16>,
+    /// How far the search in it has come.
+    next: u16,
+}
+
+impl Chooser<'_> {
+    /// Gives all of `wanted` the first port of `choice` that all of them can have.
+    fn choose(
+        &mut self,
+        wanted: &mut [Publication],
+        choice: Option<RangeInclusive<u16>>,
+    ) -> Result<(), Error> {
+        let is_given = choice.is_some();
+        let start = if is_given { 0 } else { self.next };
+        let range = choice.unwrap_or_else(|| self.range.clone());
+        let (first, last) = (*range.start(), *range.end());
+        let count = u32::from(last - first) + 1;
+        for at in 0..count {
+            let offset = (u32::from(start) + at) % count;
+            let offset = u16::try_from(offset).expect("it is less than the range has");
+            for publication in wanted.iter_mut() {
+                publication.host_port = first + offset;
+            }
+            match self.check(wanted) {
+                Ok(()) => {
+                    if !is_given {
+                        self.next = offset.wrapping_add(1);
+                    }
+                    return Ok(());
+                }
+                // A range has others; what is wrong with the address is wrong with each port.
+                Err(Error::NotPublished(error)) if count > 1 && error.is_held() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let exposed = wanted.first().map(Publication::exposed);
+        Err(NotPublished::NoneFree {
+            range,
+            exposed: exposed.unwrap_or_default(),
+        }
+        .into())
+    }
+
+    fn check(&self, wanted: &[Publication]) -> Result<(), Error> {
+        for publication in wanted {
+            let (at, protocol) = (publication.at(), publication.protocol);
+            let there = self.rows.publications_at(protocol, publication.host_port)?;
+            if let Some(other) = there.iter().find(|other| other.conflicts_with(publication)) {
+                return Err(NotPublished::Allocated {
+                    at,
+                    protocol,
+                    endpoint: self.name_of(&other.endpoint)?,
+                }
+                .into());
+            }
+            sockets::try_port(protocol, at).map_err(|source| NotPublished::Bind {
+                at,
+                protocol,
+                source,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The endpoint, and where it is.
+    fn name_of(&self, id: &Id) -> Result<String, Error> {
+        let other = self.rows.endpoint(id)?;
+        let endpoint = other.as_ref().unwrap_or(self.endpoint);
+        let network = self.rows.network(&endpoint.network)?;
+        let network = network.map_or_else(String::new, |n| format!(" of network {}", n.name));
+        Ok(format!("{}{network}", endpoint.name))
+    }
+}

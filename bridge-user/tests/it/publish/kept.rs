@@ -1,0 +1,92 @@
+//! What is published stays so: past lost elements, killed commands, a reboot.
+
+use super::{HOST, OUTSIDE, UdpServer, add_outside, elements, publish, say, serve, who};
+use crate::host::Host;
+
+#[test]
+fn what_the_table_lost_comes_back() {
+    let host = Host::new();
+    add_outside(&host);
+    host.create("n");
+    publish(&host, "-p 8080:80 -p 192.0.2.1:8081:80 n web");
+    let _server = serve(&host, "web", 80);
+    for map in ["published4_all", "published4"] {
+        host.call(&format!("nft flush map inet bridge_user {map}"))
+            .ok();
+    }
+    assert_eq!(who(&host, Some("outside"), "192.0.2.1:8080"), None);
+    host.bridge_user("reconcile").ok();
+    for port in [8080, 8081] {
+        let at = format!("192.0.2.1:{port}");
+        assert_eq!(
+            who(&host, Some("outside"), &at).as_deref(),
+            Some(OUTSIDE[0])
+        );
+    }
+    // A network more is a table written anew.
+    host.create("another");
+    assert_eq!(elements(&host, "map", "published4").len(), 1);
+    // Gone for good, whoever took its elements first.
+    host.call("nft flush map inet bridge_user published4").ok();
+    host.bridge_user("net disconnect n web").ok();
+    for map in ["published4_all", "published4"] {
+        assert_eq!(elements(&host, "map", map), [0; 0]);
+    }
+}
+
+#[test]
+fn a_reboot_takes_them_until_their_sandbox_comes_back() {
+    let host = Host::new();
+    add_outside(&host);
+    host.create("--ipv6 n");
+    publish(&host, "-p 5353:53/udp n web");
+    let bridge = host.bridge_of("n");
+    for words in [
+        "ip netns del web",
+        &format!("ip link del {bridge}"),
+        "nft flush ruleset",
+        "umount /sys/fs/bpf",
+        "cp /proc/sys/kernel/random/uuid /run/boot-id",
+        "mount --bind /run/boot-id /proc/sys/kernel/random/boot_id",
+    ] {
+        host.call(words).ok();
+    }
+    host.bridge_user("net ls").ok();
+    assert_eq!(elements(&host, "map", "published4_all"), [0; 0]);
+    let held = host.bridge_user("net connect -p 5353:1/udp --create n other");
+    held.fails_with(1, &["port is already allocated", "web of network n"]);
+    host.netns("web");
+    host.bridge_user("net ls").ok();
+    let _udp = UdpServer::start(&host, "web", 53);
+    for (address, from) in HOST.iter().zip(OUTSIDE) {
+        assert_eq!(say(&host, Some("outside"), address, 5353), from);
+    }
+    host.bridge_user("net disconnect n web").ok();
+    host.bridge_user("net rm n").ok();
+    host.assert_clean();
+}
+
+#[test]
+fn several_thousand_are_published_at_once() {
+    let host = Host::new();
+    host.create("--ipv6 n");
+    publish(&host, "-p 20000-21999:20000-21999 n web");
+    for map in ["published4_all", "published6_all"] {
+        assert_eq!(elements(&host, "map", map).len(), 2000);
+    }
+    host.bridge_user("net disconnect n web").ok();
+    for map in ["published4_all", "published6_all"] {
+        assert_eq!(elements(&host, "map", map), [0; 0]);
+    }
+}
+
+#[test]
+fn purge_leaves_none() {
+    let host = Host::new();
+    host.create("n");
+    publish(&host, "-p 8080:80 n web");
+    host.bridge_user("purge --yes").ok();
+    host.assert_clean();
+    host.create("n");
+    host.connect("-p 8080:80 n web");
+}
