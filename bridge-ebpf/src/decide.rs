@@ -129,7 +129,8 @@ fn to_station<F: Frame, T: Tables>(
     endpoint: &EndpointEntry,
     tables: &T,
 ) -> (Verdict, Check) {
-    if ethernet.destination != Mac::new(endpoint.gateway_mac) {
+    let to_gateway = ethernet.destination == Mac::new(endpoint.gateway_mac);
+    if !to_gateway {
         tables.reached(Check::Icc);
         if !forward::may_reach(endpoint, ethernet.destination, tables) {
             return (Verdict::Drop(DropReason::Icc), Check::Icc);
@@ -155,8 +156,17 @@ fn to_station<F: Frame, T: Tables>(
     }
     // The gateway, or a station that only the bridge knows: that may be the host by another name.
     tables.reached(Check::Routing);
-    match forward::unroutable(frame, ethernet, endpoint, tables) {
-        Some(reason) => (Verdict::Drop(reason), Check::Routing),
-        None => (Verdict::Next, Check::Bridge),
+    if let Some(reason) = forward::unroutable(frame, ethernet, endpoint, tables) {
+        return (Verdict::Drop(reason), Check::Routing);
     }
+    if to_gateway && endpoint.flags & ENDPOINT_REDIRECT_OFF == 0 && !ethernet.tagged {
+        // Past the bridge: with br_netfilter on, a published port would be translated in there, and
+        // what then leads back into the network be kept from the port that it came from, and from
+        // all that are isolated (`br_nf_pre_routing_finish`, net/bridge/br_netfilter_hooks.c, v6.18).
+        let verdict = Verdict::Host {
+            ifindex: endpoint.bridge,
+        };
+        return (verdict, Check::Routing);
+    }
+    (Verdict::Next, Check::Bridge)
 }

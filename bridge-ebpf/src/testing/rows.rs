@@ -167,12 +167,12 @@ fn roads(add: Add<'_>) {
     add("broadcast", 1, ipv4(ALL, A.mac(), A.ip4(), [255; 4]), Verdict::Next, Check::Bridge);
     let by_gateway = |to| ipv6(World::gateway_mac(3), D.mac(), (D.ip6(), to), 17, &[0x5a; 16]);
     add("another's link-local by the gateway, no ICC", 7, by_gateway(A.link_local()), drop(Reason::Icc), Check::Routing);
-    add("the gateway's link-local, no ICC", 7, by_gateway(GATEWAY_3), Verdict::Next, Check::Bridge);
+    add("the gateway's link-local, no ICC", 7, by_gateway(GATEWAY_3), host(3), Check::Routing);
     add("broadcast, no ICC", 7, ipv4(ALL, D.mac(), D.ip4(), [255; 4]), host(3), Check::Icc);
     add("multicast of another type", 1, raw(NODES_MAC, A.mac(), 0x88b5, &[]), Verdict::Next, Check::Bridge);
-    add("to the gateway", 1, ipv4(gateway(1), A.mac(), A.ip4(), World::ip4(1, 1)), Verdict::Next, Check::Bridge);
-    add("to the outside", 1, ipv4(gateway(1), A.mac(), A.ip4(), OUTSIDE), Verdict::Next, Check::Bridge);
-    add("to the outside, IPv6", 1, ipv6(gateway(1), A.mac(), (A.ip6(), OUTSIDE6), 6, &[0; 20]), Verdict::Next, Check::Bridge);
+    add("to the gateway", 1, ipv4(gateway(1), A.mac(), A.ip4(), World::ip4(1, 1)), host(1), Check::Routing);
+    add("to the outside", 1, ipv4(gateway(1), A.mac(), A.ip4(), OUTSIDE), host(1), Check::Routing);
+    add("to the outside, IPv6", 1, ipv6(gateway(1), A.mac(), (A.ip6(), OUTSIDE6), 6, &[0; 20]), host(1), Check::Routing);
     add("an unknown station", 1, ipv4(mac(1), A.mac(), A.ip4(), World::ip4(1, 200)), Verdict::Next, Check::Bridge);
     add("trusted with any address", 4, ipv4(B.mac(), mac(9), OUTSIDE, B.ip4()), to(2), Check::Fdb);
     add("trusted, but no station", 4, ipv4(B.mac(), [0; 6], OUTSIDE, B.ip4()), drop(Reason::Malformed), Check::SourceMac);

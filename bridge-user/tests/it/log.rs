@@ -44,8 +44,8 @@ fn what_becomes_of_each_frame_is_logged() {
             format!("{hook}: ifindex {from}: fast to ifindex {to} at fdb"),
             format!("{hook}: ifindex {from}: answered at neighbour"),
             // What XDP passes on, it says to pass on; TC ends it.
-            format!("{hook}: ifindex {from}: slow at bridge"),
-            format!("tc: ifindex {from}: slow at bridge"),
+            format!("{hook}: ifindex {from}: slow at routing"),
+            format!("tc: ifindex {from}: slow at routing"),
             format!("{hook}: ifindex {from}: dropped, spoofed_mac, at source_mac"),
         ] {
             assert!(lines.contains(&wanted), "{wanted}: {lines:#?}");

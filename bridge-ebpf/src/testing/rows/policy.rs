@@ -10,15 +10,15 @@ pub(super) fn policy(add: Add<'_>) {
     add("another network by its gateway, IPv6", 1, ipv6(gateway(1), A.mac(), (A.ip6(), C.ip6()), 6, &[0; 20]), drop(Reason::Isolated), routing);
     add("another network, in a tag", 1, tagged(&ipv4(gateway(1), A.mac(), A.ip4(), C.ip4()), 0x8100), drop(Reason::Isolated), routing);
     add("another network by an unknown station", 1, ipv4(mac(1), A.mac(), A.ip4(), C.ip4()), drop(Reason::Isolated), routing);
-    add("another network's gateway is the host", 1, ipv4(gateway(1), A.mac(), A.ip4(), World::ip4(2, 1)), Verdict::Next, Check::Bridge);
+    add("another network's gateway is the host", 1, ipv4(gateway(1), A.mac(), A.ip4(), World::ip4(2, 1)), host(1), routing);
     add("an endpoint of another network by its MAC", 1, ipv4(C.mac(), A.mac(), A.ip4(), C.ip4()), drop(Reason::Isolated), routing);
-    add("the own network by its gateway", 1, ipv4(gateway(1), A.mac(), A.ip4(), B.ip4()), Verdict::Next, Check::Bridge);
+    add("the own network by its gateway", 1, ipv4(gateway(1), A.mac(), A.ip4(), B.ip4()), host(1), routing);
     add("no ICC", 7, udp(D, E), drop(Reason::Icc), Check::Icc);
     add("no ICC, IPv6", 7, udp6(D, E), drop(Reason::Icc), Check::Icc);
     add("no ICC, an unknown station", 7, ipv4(mac(1), D.mac(), D.ip4(), E.ip4()), drop(Reason::Icc), Check::Icc);
     add("no ICC, by the gateway", 7, ipv4(gateway(3), D.mac(), D.ip4(), E.ip4()), drop(Reason::Icc), routing);
-    add("no ICC, to the gateway", 7, ipv4(gateway(3), D.mac(), D.ip4(), World::ip4(3, 1)), Verdict::Next, Check::Bridge);
-    add("no ICC, to the outside", 7, ipv4(gateway(3), D.mac(), D.ip4(), OUTSIDE), Verdict::Next, Check::Bridge);
+    add("no ICC, to the gateway", 7, ipv4(gateway(3), D.mac(), D.ip4(), World::ip4(3, 1)), host(3), routing);
+    add("no ICC, to the outside", 7, ipv4(gateway(3), D.mac(), D.ip4(), OUTSIDE), host(3), routing);
     add("no ICC, to the linked one", 7, udp(D, LINKED), to(13), Check::Fdb);
     add("no ICC, to the linked one, IPv6", 7, udp6(D, LINKED), to(13), Check::Fdb);
     add("no ICC, back from the linked one", 13, udp(LINKED, D), to(7), Check::Fdb);
@@ -28,7 +28,7 @@ pub(super) fn policy(add: Add<'_>) {
     add("no ICC, linked, in a tag", 7, tagged(&udp(D, LINKED), 0x8100), drop(Reason::Icc), Check::Fdb);
     add("no ICC, linked, by the gateway", 7, ipv4(gateway(3), D.mac(), D.ip4(), LINKED.ip4()), drop(Reason::Icc), routing);
     add("no ICC, linked, not there yet", 7, udp(D, NOT_YET), drop(Reason::Icc), Check::Icc);
-    add("internal, to the gateway", 9, ipv4(gateway(4), F.mac(), F.ip4(), World::ip4(4, 1)), Verdict::Next, Check::Bridge);
+    add("internal, to the gateway", 9, ipv4(gateway(4), F.mac(), F.ip4(), World::ip4(4, 1)), host(4), routing);
     add("internal, to the outside", 9, ipv4(gateway(4), F.mac(), F.ip4(), OUTSIDE), drop(Reason::Internal), routing);
     add("internal, to the outside, IPv6", 9, ipv6(gateway(4), F.mac(), (F.ip6(), OUTSIDE6), 6, &[0; 20]), drop(Reason::Internal), routing);
     add("internal, to another network", 9, ipv4(gateway(4), F.mac(), F.ip4(), A.ip4()), drop(Reason::Internal), routing);
