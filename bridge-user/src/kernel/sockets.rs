@@ -61,7 +61,7 @@ impl fmt::Display for Holder {
 /// Why a port of the host is not to be had.
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
-    /// Somebody has it: who, where that is to be seen.
+    /// Somebody has it: who, where that was looked for and is to be seen.
     #[error("address already in use{}", .0.as_ref().map(|h| format!(": {h}")).unwrap_or_default())]
     InUse(Option<Holder>),
     /// The address is not the host's.
@@ -94,7 +94,7 @@ pub fn try_port(protocol: Protocol, at: SocketAddr) -> Result<(), PortError> {
         _ => Ok(()),
     });
     taken.map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => PortError::InUse(holder_in_the_way(protocol, at)),
+        io::ErrorKind::AddrInUse => PortError::InUse(None),
         io::ErrorKind::AddrNotAvailable => PortError::NoAddress,
         _ => error.into(),
     })
@@ -117,8 +117,8 @@ pub fn free_port_range() -> RangeInclusive<u16> {
     }
 }
 
-/// A socket that keeps others from binding to a port.
-fn holder_in_the_way(protocol: Protocol, at: SocketAddr) -> Option<Holder> {
+/// Who keeps others from binding to a port. It takes a look at every process.
+pub fn holder_in_the_way(protocol: Protocol, at: SocketAddr) -> Option<Holder> {
     let transport = match protocol {
         Protocol::Tcp => Transport::Tcp,
         Protocol::Udp => Transport::Udp,
@@ -241,9 +241,12 @@ mod tests {
 
     #[test]
     fn a_port_that_is_held_is_not_to_be_had() {
-        let holder = |protocol, at: &str| match try_port(protocol, at.parse().unwrap()) {
-            Err(PortError::InUse(Some(holder))) => holder.process.map(|(pid, _)| pid),
-            other => panic!("{protocol} {at}: {other:?}"),
+        let holder = |protocol, at: &str| {
+            let at = at.parse().unwrap();
+            let tried = try_port(protocol, at);
+            assert!(matches!(tried, Err(PortError::InUse(_))), "{at}: {tried:?}");
+            let holder = holder_in_the_way(protocol, at).expect("it is in the tables");
+            holder.process.map(|(pid, _)| pid)
         };
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
         let tcp = TcpListener::bind("[::1]:0").unwrap();

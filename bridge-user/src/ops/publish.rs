@@ -67,6 +67,19 @@ pub enum NotPublished {
 }
 
 impl NotPublished {
+    /// The same, and who has the port.
+    fn with_holder(mut self) -> Self {
+        if let Self::Bind {
+            at,
+            protocol,
+            source: PortError::InUse(holder),
+        } = &mut self
+        {
+            *holder = sockets::holder_in_the_way(*protocol, *at);
+        }
+        self
+    }
+
     /// Whether somebody has the port.
     fn is_held(&self) -> bool {
         let in_use = |source: &PortError| matches!(source, PortError::InUse(_));
@@ -261,6 +274,7 @@ impl Chooser<'_> {
                 }
                 // A range has others; what is wrong with the address is wrong with each port.
                 Err(Error::NotPublished(error)) if count > 1 && error.is_held() => {}
+                Err(Error::NotPublished(error)) => return Err(error.with_holder().into()),
                 Err(error) => return Err(error),
             }
         }

@@ -123,14 +123,14 @@ mod tests {
             ],
         );
         let expected = [
+            "allowed4 { 0.0.0.0/0 . tcp . 8080 . 10.0.0.0/8 }",
+            "allowed6 { 2001:db8::1 . tcp . 8080 . fd00::/8 }",
             "limited4 { 0.0.0.0/0 . tcp . 8080, 192.0.2.1 . tcp . 8080 }",
             "limited6 { 2001:db8::1 . tcp . 8080 }",
             "published4 { 192.0.2.1 . tcp . 8080 : 10.90.0.2 . 80 }",
             "published4_all { tcp . 8080 : 10.90.0.2 . 80 }",
             "published6 { 2001:db8::1 . tcp . 8080 : fd90::2 . 80 }",
             "published6_all { tcp . 8080 : fd90::2 . 80 }",
-            "allowed4 { 0.0.0.0/0 . tcp . 8080 . 10.0.0.0/8 }",
-            "allowed6 { 2001:db8::1 . tcp . 8080 . fd00::/8 }",
         ];
         let expected = expected.map(|line| format!("add element inet bridge_user {line}\n"));
         assert_eq!(text, expected.concat());

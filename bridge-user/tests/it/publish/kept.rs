@@ -35,6 +35,33 @@ fn what_the_table_lost_comes_back() {
 }
 
 #[test]
+fn what_others_changed_is_put_right() {
+    let host = Host::new();
+    add_outside(&host);
+    host.create("n");
+    let foreign = |change: &str, port: u16| {
+        let element = match change {
+            "add" => format!("tcp . {port} : 10.90.0.77 . 7"),
+            _ => format!("tcp . {port}"),
+        };
+        host.call(&format!(
+            "nft {change} element inet bridge_user published4_all"
+        ))
+        .arg(&format!("{{ {element} }}"))
+        .ok();
+    };
+    foreign("add", 8080);
+    publish(&host, "-p 8080:80 n web");
+    let _server = serve(&host, "web", 80);
+    let at = "192.0.2.1:8080";
+    assert_eq!(who(&host, Some("outside"), at).as_deref(), Some(OUTSIDE[0]));
+    foreign("delete", 8080);
+    foreign("add", 8080);
+    host.bridge_user("net disconnect n web").ok();
+    assert_eq!(elements(&host, "map", "published4_all"), [0; 0]);
+}
+
+#[test]
 fn a_reboot_takes_them_until_their_sandbox_comes_back() {
     let host = Host::new();
     add_outside(&host);
