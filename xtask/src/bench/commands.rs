@@ -19,6 +19,9 @@ ip address add 192.168.77.1/24 dev by-hand
 ip link set by-hand up
 ";
 
+/// What is published at once.
+const PORTS: &str = "20000-20999:20000-20999";
+
 /// Measures with so many sandboxes and prints a table.
 pub(super) fn measure(binary: &Path, sandboxes: u16) -> Result<()> {
     process::check(Command::new("sh").args(["-c", BY_HAND]))?;
@@ -39,6 +42,8 @@ pub(super) fn measure(binary: &Path, sandboxes: u16) -> Result<()> {
         ("bridge-user net ls", Vec::new()),
         ("bridge-user net disconnect", Vec::new()),
         ("ip(8): link delete", Vec::new()),
+        ("bridge-user net connect, 1,000 ports", Vec::new()),
+        ("bridge-user net disconnect, 1,000 ports", Vec::new()),
     ];
     // Taking turns: what disturbs the machine disturbs all of them.
     for n in 1..=sandboxes {
@@ -60,6 +65,14 @@ pub(super) fn measure(binary: &Path, sandboxes: u16) -> Result<()> {
         rows[4]
             .1
             .push(timed(Command::new("ip").args(["link", "delete", &leg]))?);
+    }
+    // The same sandboxes once more, with ports that each gives back.
+    for n in 1..=sandboxes {
+        let a = format!("a{n}");
+        let published = ["net", "connect", "-p", PORTS, "bench", &a];
+        rows[5].1.push(timed(&mut ours(&published))?);
+        let disconnect = ["net", "disconnect", "bench", &a];
+        rows[6].1.push(timed(&mut ours(&disconnect))?);
     }
     print(&mut rows)
 }
@@ -89,7 +102,7 @@ fn timed(command: &mut Command) -> Result<Duration> {
 fn print(rows: &mut [(&str, Vec<Duration>)]) -> Result<()> {
     println!("whole processes, milliseconds; {}", Machine::this()?);
     println!(
-        "{:<38}{:>8}{:>8}{:>8}{:>6}",
+        "{:<40}{:>8}{:>8}{:>8}{:>6}",
         "COMMAND", "MEDIAN", "P95", "MAX", "N"
     );
     for (name, times) in rows {
@@ -100,7 +113,7 @@ fn print(rows: &mut [(&str, Vec<Duration>)]) -> Result<()> {
         let ms = |time: Duration| time.as_secs_f64() * 1e3;
         let (median, p95) = (times[count / 2], times[count * 95 / 100]);
         println!(
-            "{name:<38}{:>8.1}{:>8.1}{:>8.1}{count:>6}",
+            "{name:<40}{:>8.1}{:>8.1}{:>8.1}{count:>6}",
             ms(median),
             ms(p95),
             ms(*max)
