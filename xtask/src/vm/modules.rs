@@ -14,6 +14,7 @@ const WANTED: &[&str] = &[
     "bridge",
     "cls_bpf",
     "nf_conntrack",
+    "nf_conntrack_netlink",
     "nf_reject_ipv4",
     "nf_reject_ipv6",
     "nf_tables",
