@@ -11,6 +11,7 @@ mod link;
 mod meta;
 mod neigh;
 mod port;
+mod publish;
 mod stats;
 
 pub use event::{Bucket, DecisionRecord, EVENT_BYTES, EXPLAIN_MARK, Event, TraceState, verdict};
@@ -24,13 +25,14 @@ pub use port::{
     ENDPOINT_ICC_OFF, ENDPOINT_INTERNAL, ENDPOINT_REACHABLE, ENDPOINT_REDIRECT_OFF,
     ENDPOINT_TRUSTED, EndpointEntry, Hints, PortEntry, wire_mac,
 };
+pub use publish::{AskedKey, Peer, PublishedKey, SocketAddress};
 pub use stats::{DROP_REASONS, DropReason, NO_SLOT, PortStats};
 
 /// Version of every layout in this crate, kept in the pinned map `META`.
 ///
 /// Raise it when a shared type, a map's kind or the meaning of a field changes: the loader
 /// refuses pins of another version.
-pub const LAYOUT_VERSION: u32 = 4;
+pub const LAYOUT_VERSION: u32 = 5;
 
 /// Ports that the maps hold at most, unless the loader makes them of another size.
 pub const MAX_PORTS: u32 = 16_384;
@@ -46,6 +48,12 @@ pub const MAX_LINKS: u32 = 2 * MAX_PORTS;
 
 /// Subnets that the maps hold at most, likewise.
 pub const MAX_SUBNETS: u32 = 8_192;
+
+/// Publications that the maps hold at most, likewise, those of each family.
+pub const MAX_PUBLISHED: u32 = 65_536;
+
+/// Entries of the map `ASKED`: pairs of a socket that is not connected and an endpoint that it sent to.
+pub const MAX_ASKED: u32 = 16_384;
 
 /// Bytes of the ring buffer `EVENTS`, likewise.
 pub const EVENTS_BYTES: u32 = 1 << 18;

@@ -78,6 +78,10 @@ impl Ip4 {
 /// The first half of link-local addresses (RFC 4291, 2.5.6).
 const LINK_LOCAL: u64 = u64::from_ne_bytes([0xfe, 0x80, 0, 0, 0, 0, 0, 0]);
 
+/// The first half of the second half of IPv4-mapped addresses (RFC 4291, 2.5.5.2).
+const MAPPED: u64 = u64::from_ne_bytes([0, 0, 0xff, 0xff, 0, 0, 0, 0]);
+const MAPPED_MASK: u64 = u64::from_ne_bytes([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+
 /// An IPv6 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ip6 {
@@ -88,6 +92,16 @@ pub struct Ip6 {
 impl Ip6 {
     /// No address.
     pub const UNSPECIFIED: Self = Self { high: 0, low: 0 };
+    /// No IPv4 address.
+    pub const UNSPECIFIED_IPV4: Self = Self {
+        high: 0,
+        low: MAPPED,
+    };
+    /// The host itself (RFC 4291, 2.5.3).
+    const LOOPBACK: Self = Self {
+        high: 0,
+        low: 1_u64.to_be(),
+    };
 
     /// Of the bytes on the wire.
     #[inline(always)]
@@ -131,6 +145,18 @@ impl Ip6 {
         let mac = Mac::new(wire_mac([a ^ 0x02, b, c, d, e, f]));
         let made = self.high == LINK_LOCAL && ff == 0xff && fe == 0xfe;
         made.then_some(mac)
+    }
+
+    /// Whether it is an IPv4-mapped one.
+    #[inline(always)]
+    pub fn is_ipv4(self) -> bool {
+        self.high == 0 && self.low & MAPPED_MASK == MAPPED
+    }
+
+    /// Whether it is the host itself, of either family (RFC 1122, 3.2.1.3).
+    #[inline(always)]
+    pub fn is_loopback(self) -> bool {
+        self == Self::LOOPBACK || (self.is_ipv4() && self.low.to_ne_bytes()[4] == 127)
     }
 
     /// Whether it is multicast or link-local (RFC 4291, 2.7 and 2.5.6): nothing that is routed.

@@ -17,6 +17,7 @@ mod forward;
 mod frame;
 mod hints;
 mod parse;
+mod publish;
 mod security;
 mod tables;
 #[cfg(any(test, feature = "testing"))]
@@ -28,5 +29,6 @@ pub use count::{Weight, count};
 pub use decide::decide;
 pub use frame::{Frame, HEADERS_MAX};
 pub use hints::{hint_bucket, with_hint, without_hint};
+pub use publish::{Publications, is_taken, translate};
 pub use tables::Tables;
 pub use verdict::{Answer, Check, Decision, Verdict};

@@ -14,9 +14,10 @@ mod maps;
 mod packet;
 
 use aya_ebpf::{
-    macros::{classifier, xdp},
-    programs::{TcContext, XdpContext},
+    macros::{cgroup_sock_addr, classifier, xdp},
+    programs::{SockAddrContext, TcContext, XdpContext},
 };
+use packet::sock_addr::{V4, V6};
 
 /// Entry point of every port: ingress of the host leg of its veth pair (tcx, or clsact).
 #[expect(clippy::needless_pass_by_value, reason = "the signature is aya's")]
@@ -31,6 +32,29 @@ fn port_ingress(ctx: TcContext) -> i32 {
 #[xdp(frags)]
 fn port_ingress_xdp(ctx: XdpContext) -> u32 {
     hooks::xdp::port_ingress(&ctx)
+}
+
+/// Entry points of calls on sockets, at the root of the cgroups: each with its hook.
+macro_rules! socket_calls {
+    ($($name:ident, $attach:ident: $hook:path;)*) => {$(
+        #[cgroup_sock_addr($attach)]
+        fn $name(ctx: SockAddrContext) -> i32 {
+            $hook(&ctx)
+        }
+    )*};
+}
+
+socket_calls! {
+    cgroup_bind4, bind4: hooks::cgroup::bind::<V4>;
+    cgroup_bind6, bind6: hooks::cgroup::bind::<V6>;
+    cgroup_connect4, connect4: hooks::cgroup::connect::<V4>;
+    cgroup_connect6, connect6: hooks::cgroup::connect::<V6>;
+    cgroup_sendmsg4, sendmsg4: hooks::cgroup::sendmsg::<V4>;
+    cgroup_sendmsg6, sendmsg6: hooks::cgroup::sendmsg::<V6>;
+    cgroup_recvmsg4, recvmsg4: hooks::cgroup::answer::<V4>;
+    cgroup_recvmsg6, recvmsg6: hooks::cgroup::answer::<V6>;
+    cgroup_getpeername4, getpeername4: hooks::cgroup::answer::<V4>;
+    cgroup_getpeername6, getpeername6: hooks::cgroup::answer::<V6>;
 }
 
 /// The kernel reads the licence here; some helpers are for GPL-compatible programs only

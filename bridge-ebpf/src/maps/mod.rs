@@ -5,6 +5,7 @@
     reason = "map definitions are symbols in a section, and map values are shared with others"
 )]
 
+pub(crate) mod asked;
 pub(crate) mod buckets;
 pub(crate) mod endpoints;
 pub(crate) mod events;
@@ -13,7 +14,9 @@ pub(crate) mod hints;
 pub(crate) mod links;
 mod meta;
 pub(crate) mod neighbours;
+pub(crate) mod peers;
 pub(crate) mod ports;
+pub(crate) mod published;
 pub(crate) mod stats;
 pub(crate) mod subnets;
 

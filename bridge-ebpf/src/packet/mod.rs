@@ -1,15 +1,16 @@
-//! Everything that reads or writes a frame or its context by raw pointer, and the helpers on it.
+//! Everything that reads or writes a frame, or a context, by raw pointer, and the helpers on it.
 //!
 //! A pointer into the frame is used up inside one function, so none outlives a helper that
 //! can move the data.
 
-#![allow(unsafe_code, reason = "raw pointers to the frame and its context")]
+#![allow(unsafe_code, reason = "raw pointers to frames and contexts")]
 #![allow(
     clippy::cast_possible_truncation,
-    reason = "offsets and lengths are within the headers"
+    reason = "offsets and lengths are within the headers, ports in the lower half of their field"
 )]
 
 pub(crate) mod skb;
+pub(crate) mod sock_addr;
 pub(crate) mod xdp;
 
 use bridge_common::{EVENT_BYTES, Event};
