@@ -3,6 +3,7 @@
 
 pub mod activation;
 pub mod bpf;
+pub mod cgroup;
 pub mod conntrack;
 pub mod datagrams;
 pub mod features;

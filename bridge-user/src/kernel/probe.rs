@@ -85,6 +85,12 @@ pub fn peer_scrubs() -> bool {
     kernel_version() >= Some(PEER_SCRUBS_MIN)
 }
 
+/// Whether the kernel is locked down so that no program reads its memory (kernel_lockdown(7)).
+pub fn keeps_secrets() -> bool {
+    let levels = fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
+    levels.contains("[confidentiality]")
+}
+
 fn version(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit());
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))

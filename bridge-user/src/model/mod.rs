@@ -43,4 +43,4 @@ pub use resolv::{ParseUpstreamError, ResolvConf, Upstream};
 pub use run::{AddHost, AddHostError, ProcessId, Run, RunConfig, RunState};
 pub use sandbox::{NETNS_DIR, Sandbox, SandboxRef, SandboxRefError};
 pub use saved_sysctl::SavedSysctl;
-pub use sizes::{Endpoints, EventsBytes, MapSizes, Size, SizeError, Subnets};
+pub use sizes::{Endpoints, EventsBytes, MapSizes, PublishedPorts, Size, SizeError, Subnets};

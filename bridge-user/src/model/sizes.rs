@@ -13,6 +13,8 @@ pub struct MapSizes {
     /// Bytes of trace events that wait for their reader: a power of two from 64 KiB to 64 MiB, so
     /// that it is whole pages of any kernel.
     pub events_bytes: EventsBytes,
+    /// Published ports that the host's own processes reach, those of each family: 1 to 1,048,576.
+    pub published: PublishedPorts,
 }
 
 /// See [`MapSizes::endpoints`].
@@ -20,6 +22,9 @@ pub type Endpoints = Size<1, 65_535, 16_383>;
 
 /// See [`MapSizes::subnets`].
 pub type Subnets = Size<1, 131_070, 8_192>;
+
+/// See [`MapSizes::published`].
+pub type PublishedPorts = Size<1, 1_048_576, 65_536>;
 
 /// A number from `MIN` to `MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::error::chain;
 use super::hint::USE_BPF_KERNEL;
 use super::{Paths, config};
-use crate::kernel::{bpf, probe, sysctl};
+use crate::kernel::{bpf, cgroup, probe, sysctl};
 use crate::model::DaemonStatus;
 
 /// How bad a finding is.
@@ -95,6 +95,7 @@ pub fn doctor(paths: &Paths, daemon: Option<&SeenDaemon>) -> Vec<Finding> {
     findings.extend(config::findings(paths));
     findings.push(state::finding(paths));
     findings.push(jit());
+    findings.push(cgroups());
     findings.extend(tools());
     let ruleset = firewall::Ruleset::read();
     let is_needed = |ipv6| ruleset.as_ref().is_some_and(|r| r.leads_out(ipv6));
@@ -186,6 +187,20 @@ fn jit() -> Finding {
         }
         _ => Finding::ok(CHECK, "on"),
     }
+}
+
+fn cgroups() -> Finding {
+    const CHECK: &str = "cgroup v2";
+    if let Some((path, _)) = cgroup::root() {
+        return Finding::ok(CHECK, format!("mounted on {}", path.display()));
+    }
+    Finding::bad(
+        CHECK,
+        Status::Warning,
+        "not mounted: published ports are not kept from the host's own processes, which do not reach them \
+         at loopback addresses",
+        "mount -t cgroup2 cgroup2 /sys/fs/cgroup, or another directory; then bridge-user reconcile",
+    )
 }
 
 fn tools() -> Vec<Finding> {

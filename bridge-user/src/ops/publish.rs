@@ -1,13 +1,14 @@
 //! Published ports: which of the host's an endpoint gets, and that they lead to it.
 //!
 //! ```text
-//! publish:    rows, each port tried by a bind -> endpoint -> the table's maps
-//! unpublish:  the table's maps -> what was translated by them is forgotten -> endpoint -> rows
+//! publish:    rows, each port tried by a bind -> endpoint -> the programs' map -> the table's maps
+//! unpublish:  the table's maps -> what was translated by them is forgotten -> the programs' map -> endpoint -> rows
 //! ```
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
+use super::error::Errors;
 use super::lock::Object;
 use super::{Context, Error};
 use crate::fault;
@@ -118,6 +119,9 @@ impl Context {
             return Ok(());
         }
         let _lock = self.lock(Object::Shared)?;
+        let sizes = self.config.maps;
+        self.data_plane()?.ensure_published(&sizes, &published)?;
+        fault::step();
         // A table that was lost meanwhile is written whole.
         if nft::ensure_published(&published).is_err() {
             self.write_shared(None)?;
@@ -134,12 +138,16 @@ impl Context {
             return Ok(());
         }
         let _lock = self.lock(Object::Shared)?;
+        let mut errors = Errors::default();
         if nft::ensure_published_absent(&published).is_err() {
-            self.write_shared(None)?;
+            errors.note(self.write_shared(None));
         }
         fault::step();
         conntrack::forget_translated(&published);
-        Ok(())
+        if let Some(data_plane) = errors.note(self.data_plane()) {
+            errors.note(data_plane.ensure_published_absent(&published));
+        }
+        errors.into_result()
     }
 
     fn published_of(&self, endpoint: &Endpoint) -> Result<Vec<Published>, Error> {

@@ -13,6 +13,7 @@ use super::lock::{Lock, Object};
 use super::sandbox::Liveness;
 use super::{Context, Error};
 use crate::kernel::bpf::Pinned;
+use crate::kernel::cgroup;
 use crate::kernel::netlink::{self, Link, Netlink};
 use crate::kernel::netns::NetNs;
 use crate::kernel::nft;
@@ -64,9 +65,13 @@ impl Context {
         {
             errors.note(self.reconcile_network(&network.id, false));
         }
+        let unkept = self.unkept(&pinned)?;
         let wrong: BTreeSet<&Id> = endpoints
             .iter()
-            .filter(|endpoint| !endpoint_is_right(endpoint, &networks, &pinned, &links))
+            .filter(|endpoint| {
+                unkept.contains(&endpoint.id)
+                    || !endpoint_is_right(endpoint, &networks, &pinned, &links)
+            })
             .map(|endpoint| &endpoint.sandbox)
             .collect();
         let live = runs.iter().filter(|run| run.is_live()).map(|run| &run.id);
@@ -84,6 +89,19 @@ impl Context {
             }
         }
         errors.into_result()
+    }
+
+    /// Endpoints whose published ports the host's own processes could take, and this host could keep.
+    fn unkept(&self, pinned: &Pinned) -> Result<BTreeSet<Id>, Error> {
+        if pinned.holds_published() {
+            return Ok(BTreeSet::new());
+        }
+        let published = self.store.rows().published(&self.boot_id)?;
+        if published.is_empty() || cgroup::root().is_none() {
+            return Ok(BTreeSet::new());
+        }
+        let endpoints = published.into_iter().map(|p| p.publication.endpoint);
+        Ok(endpoints.collect())
     }
 
     /// A cheap look, that a full one follows where it says no.

@@ -230,6 +230,36 @@ fn connect_that_makes_the_namespace() {
 }
 
 #[test]
+fn connect_that_publishes_the_first_port_of_the_host() {
+    let host = Host::new();
+    neighbour(&host);
+    host.netns("a");
+    let command = "net connect -p 8080:80 -p 127.0.0.1:8081:81 n a";
+    let mut killer = Killer::of(&host, command);
+    loop {
+        // What nobody has before that.
+        let mut pins = host.cgroup_pins();
+        pins.extend(["PUBLISHED", "PEERS", "ASKED"].map(|map| format!("{PINS}/maps/{map}")));
+        for pin in pins {
+            host.call("rm -f").arg(&pin).ok();
+        }
+        if !killer.kill_at_next_step() {
+            break;
+        }
+        let step = killer.step;
+        host.bridge_user("reconcile").ok();
+        host.bridge_user(command).ok();
+        let there = (host.cgroup_pins().len(), host.dump("PUBLISHED").len());
+        assert_eq!(there, (10, 4), "step {step}");
+        let programs = host.files(&format!("{PINS}/programs"));
+        assert_eq!(programs.len(), 2, "step {step}: {programs:?}");
+        host.bridge_user("net disconnect n a").ok();
+        assert_eq!(host.dump("PUBLISHED").len(), 0, "step {step}");
+    }
+    killer.assert_steps(35);
+}
+
+#[test]
 fn connect_to_a_second_network() {
     let host = Host::new();
     host.create("m");

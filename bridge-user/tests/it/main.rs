@@ -29,6 +29,7 @@ mod parallel;
 mod privileges;
 mod program;
 mod publish;
+mod publish_host;
 mod random;
 mod repair;
 mod runs;

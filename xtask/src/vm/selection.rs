@@ -16,6 +16,7 @@ const CHOSEN: &[&str] = &[
     "privileges::a_kernel_without_bridge_is_named",
     "privileges::a_kernel_without_veth_is_named",
     "program::",
+    "publish_host::",
     "repair::a_deleted_interface_comes_back",
     "seeing::stats_tell_the_road_of_what_was_received",
     "upgrade::another_build_puts_its_program_in_place",

@@ -11,6 +11,7 @@ use aya::programs::links::LinkError;
 use bridge_common::LAYOUT_VERSION;
 
 use crate::kernel::netlink::NetlinkError;
+use crate::kernel::netns::NetNsError;
 
 /// Why the data plane is not as it should be.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +83,9 @@ pub enum BpfError {
     #[cfg(feature = "bpf-log")]
     #[error("the pinned programs are of a build without a log")]
     NoLog,
+    /// The host's network namespace.
+    #[error(transparent)]
+    NetNs(#[from] NetNsError),
     /// The time since boot.
     #[error("failed to read the clock")]
     Clock(#[source] io::Error),

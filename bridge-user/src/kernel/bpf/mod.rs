@@ -16,6 +16,7 @@ mod network;
 mod pinned;
 mod pins;
 mod port;
+mod publish;
 mod sizes;
 mod xdp;
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::{hook, pins};
+use super::{hook, pins, publish};
 
 /// The pins of one moment.
 #[derive(Debug)]
@@ -30,6 +30,11 @@ impl Pinned {
     /// Whether the programs are there.
     pub fn has_programs(&self) -> bool {
         self.programs
+    }
+
+    /// Whether the programs of published ports are attached.
+    pub fn holds_published(&self) -> bool {
+        publish::links().all(|pin| self.has_link(&pin))
     }
 
     /// Whether a port of this endpoint has what holds the programs to it; `xdp` asks for both. Where

@@ -6,6 +6,8 @@
 //! maps/META                             written last: without it the rest is what a crash left
 //! links/ENDPOINT-ID                     one a port, on kernels with tcx
 //! links/ENDPOINT-ID-xdp                 one more where the datapath is xdp
+//! maps/PUBLISHED  programs/cgroup_bind4  links/cgroup-bind4  ...
+//!                                       with the first published port: `publish.rs`
 //! ```
 
 use std::fs::{self, DirBuilder, File};
@@ -23,8 +25,9 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::error::{Cause, failed};
-use super::{BpfError, hook, sizes, xdp};
+use super::{BpfError, hook, publish, sizes, xdp};
 use crate::fault;
+use crate::kernel::netns::NetNs;
 use crate::kernel::probe;
 use crate::model::MapSizes;
 
@@ -101,7 +104,7 @@ pub(super) fn ensure(owner: u64, sizes: &MapSizes) -> Result<(), BpfError> {
     // Another command may have done it while we waited.
     match own_meta(owner)? {
         Some(meta) if is_current(meta) => Ok(()),
-        Some(_) => replace(owner),
+        Some(_) => replace(owner, sizes),
         None => create(owner, sizes),
     }
 }
@@ -169,19 +172,9 @@ fn create(owner: u64, sizes: &MapSizes) -> Result<(), BpfError> {
     for part in ["maps", "programs"] {
         remove_all(&root(part))?;
     }
-    let mut loader = loader();
-    for (map, _, entries) in sizes::entries(sizes) {
-        loader.map_max_entries(map, entries);
-    }
-    let mut object = loader
-        .load(OBJECT)
-        .map_err(|e| BpfError::Load(Box::new(e)))?;
+    let mut object = load_over_pins(sizes)?;
     for name in MAPS {
-        let path = map_path(name);
-        let map = object
-            .map(name)
-            .ok_or(BpfError::Missing("map that the loader needs"))?;
-        map.pin(&path).map_err(failed("pin", path.display()))?;
+        pin_map(&object, name)?;
         fault::step();
     }
     for name in [PROGRAM, XDP_PROGRAM] {
@@ -198,27 +191,20 @@ fn create(owner: u64, sizes: &MapSizes) -> Result<(), BpfError> {
 
 /// Puts the embedded object's program in the place of the pinned one, at every port, over the
 /// maps that are there. Ports keep forwarding meanwhile.
-fn replace(owner: u64) -> Result<(), BpfError> {
-    tracing::info!("replacing the pinned program at every port");
-    let paths: Vec<PathBuf> = MAPS.iter().map(|name| map_path(name)).collect();
-    let mut loader = loader();
-    for (name, path) in MAPS.iter().zip(&paths) {
-        loader.map_pin_path(name, path.as_path());
-    }
-    let mut object = loader
-        .load(OBJECT)
-        .map_err(|e| BpfError::Load(Box::new(e)))?;
-    let new = root("programs").join("new");
+fn replace(owner: u64, sizes: &MapSizes) -> Result<(), BpfError> {
+    tracing::info!("replacing the pinned programs wherever they are attached");
+    let mut object = load_over_pins(sizes)?;
     for name in [PROGRAM, XDP_PROGRAM] {
+        let new = new_pin()?;
         let program = loaded_program(&mut object, name)?;
-        ensure_file_absent(&new)?;
         program.pin(&new).map_err(failed("pin", new.display()))?;
         fault::step();
-        fs::rename(&new, program_path(name)).map_err(file_failed("rename", &new))?;
-        fault::step();
+        put_in_place(&new, &program_path(name))?;
     }
-    let (xdp_links, links): (Vec<_>, Vec<_>) =
-        link_pins()?.into_iter().partition(|pin| is_xdp_link(pin));
+    publish::replace_hooks(&mut object)?;
+    let mut links = link_pins()?;
+    links.retain(|pin| !publish::is_link(pin));
+    let (xdp_links, links): (Vec<_>, Vec<_>) = links.into_iter().partition(|pin| is_xdp_link(pin));
     hook::replace_all(&mut program()?, &links)?;
     fault::step();
     xdp::replace_all(&mut xdp_program()?, &xdp_links)?;
@@ -227,23 +213,66 @@ fn replace(owner: u64) -> Result<(), BpfError> {
     write_meta(&mut pinned, owner)
 }
 
-/// A loader that tells the program what this kernel does.
-fn loader<'a>() -> EbpfLoader<'a> {
-    let peer_scrubs: &u8 = if probe::peer_scrubs() { &1 } else { &0 };
+/// Loads the object over the maps that are pinned; the others are made, of these sizes. The programs
+/// are told what this kernel does, and which namespace is the host's.
+pub(super) fn load_over_pins(sizes: &MapSizes) -> Result<Ebpf, BpfError> {
+    let peer_scrubs = u8::from(probe::peer_scrubs());
+    let sockets_readable = u8::from(!probe::keeps_secrets());
+    let host_cookie = NetNs::host_cookie()?;
+    let pinned: Vec<(&str, PathBuf)> = MAPS
+        .into_iter()
+        .chain(publish::MAPS)
+        .map(|name| (name, map_path(name)))
+        .filter(|(_, path)| path.exists())
+        .collect();
     let mut loader = EbpfLoader::new();
     loader
         .btf(None)
-        .override_global("PEER_SCRUBS", peer_scrubs, true);
-    loader
+        .override_global("PEER_SCRUBS", &peer_scrubs, true)
+        .override_global("SOCKETS_READABLE", &sockets_readable, true)
+        .override_global("HOST_COOKIE", &host_cookie, true);
+    for (map, _, entries) in sizes::entries(sizes) {
+        loader.map_max_entries(map, entries);
+    }
+    for (name, path) in &pinned {
+        loader.map_pin_path(name, path.as_path());
+    }
+    loader.load(OBJECT).map_err(|e| BpfError::Load(Box::new(e)))
 }
 
-fn loaded_program<'o>(object: &'o mut Ebpf, name: &str) -> Result<&'o mut Program, BpfError> {
+pub(super) fn pin_map(object: &Ebpf, name: &str) -> Result<(), BpfError> {
+    let path = map_path(name);
+    let map = object
+        .map(name)
+        .ok_or(BpfError::Missing("map that the loader needs"))?;
+    map.pin(&path).map_err(failed("pin", path.display()))
+}
+
+/// A free name for a pin that is to take another one's place.
+pub(super) fn new_pin() -> Result<PathBuf, BpfError> {
+    let new = root("programs").join("new");
+    ensure_file_absent(&new)?;
+    Ok(new)
+}
+
+/// Puts a new pin in the place of another.
+pub(super) fn put_in_place(new: &Path, place: &Path) -> Result<(), BpfError> {
+    fs::rename(new, place).map_err(file_failed("rename", new))?;
+    fault::step();
+    Ok(())
+}
+
+pub(super) fn loaded_program<'o>(
+    object: &'o mut Ebpf,
+    name: &str,
+) -> Result<&'o mut Program, BpfError> {
     let program = object
         .program_mut(name)
         .ok_or(BpfError::Missing("program that the loader needs"))?;
     let loaded = match program {
         Program::SchedClassifier(program) => program.load(),
         Program::Xdp(program) => program.load(),
+        Program::CgroupSockAddr(program) => program.load(),
         _ => return Err(BpfError::Missing("program of a kind that the loader knows")),
     };
     loaded.map_err(|error| failed("load program", name)(Cause::of_load(error)))?;
@@ -279,7 +308,7 @@ pub(super) fn map_path(name: &str) -> PathBuf {
     root("maps").join(name)
 }
 
-fn program_path(name: &str) -> PathBuf {
+pub(super) fn program_path(name: &str) -> PathBuf {
     root("programs").join(name)
 }
 
@@ -306,8 +335,9 @@ fn pinned<P>(
         .map_err(failed("open", path.display()))
 }
 
-pub(super) fn link_path(endpoint: &str) -> PathBuf {
-    root("links").join(endpoint)
+/// Path of the pin of a link, which has the name of what it is for.
+pub(super) fn link_path(name: &str) -> PathBuf {
+    root("links").join(name)
 }
 
 pub(super) fn xdp_link_path(endpoint: &str) -> PathBuf {
@@ -348,7 +378,7 @@ pub fn purge() -> Result<(), BpfError> {
 }
 
 /// Holds the directory against other commands that load.
-fn lock() -> Result<Flock<File>, BpfError> {
+pub(super) fn lock() -> Result<Flock<File>, BpfError> {
     let path = Path::new(ROOT);
     let directory = File::open(path).map_err(file_failed("open", path))?;
     Flock::lock(directory, FlockArg::LockExclusive)

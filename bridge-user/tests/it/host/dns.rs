@@ -61,8 +61,9 @@ impl Host {
         self.within(netns, || TcpStream::connect((server, 53)))
     }
 
+    /// Runs a closure in a named namespace, on a thread of its own.
     #[track_caller]
-    pub(super) fn within<T: Send>(
+    pub(crate) fn within<T: Send>(
         &self,
         netns: &str,
         work: impl FnOnce() -> io::Result<T> + Send,

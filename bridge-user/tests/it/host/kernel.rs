@@ -96,9 +96,18 @@ impl Host {
         files
     }
 
-    /// Pinned links of ours.
+    /// Pinned links of ports.
     pub(crate) fn link_pins(&self) -> Vec<String> {
-        self.files(&format!("{PINS}/links"))
+        let mut pins = self.files(&format!("{PINS}/links"));
+        pins.retain(|pin| !pin.contains("/cgroup-"));
+        pins
+    }
+
+    /// Pinned links of programs at the root of the cgroups.
+    pub(crate) fn cgroup_pins(&self) -> Vec<String> {
+        let mut pins = self.files(&format!("{PINS}/links"));
+        pins.retain(|pin| pin.contains("/cgroup-"));
+        pins
     }
 
     /// What holds our program to ports: a pinned link each, or on kernels without tcx a filter each.
@@ -168,6 +177,7 @@ impl Host {
     pub(crate) fn leftovers(&self) -> Vec<String> {
         let mut left = self.our_links();
         left.extend(self.attachments());
+        left.extend(self.cgroup_pins());
         left.extend(self.fdb().iter().map(|entry| format!("map FDB: {entry:?}")));
         left.extend(
             self.ports()

@@ -3,6 +3,7 @@
 
 mod call;
 mod dns;
+mod echo;
 mod kernel;
 mod maps;
 mod nameserver;

@@ -9,8 +9,9 @@ mount --bind "$1" /run/bin/bridge-user
 mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/etc,workdir=/run/etc-work /etc
 mkdir -p /etc/netns
 mount -t tmpfs tmpfs /etc/netns
-# This network namespace's /sys, and an own bpffs in it.
+# This network namespace's /sys, and in it the cgroups of all, and an own bpffs.
 mount -t sysfs sysfs /sys
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t bpf bpf /sys/fs/bpf
 hostname host
 ip link set lo up

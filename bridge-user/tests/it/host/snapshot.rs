@@ -31,7 +31,7 @@ impl Host {
         lines.extend(self.attachments());
         lines.extend(self.fdb().iter().map(|entry| format!("{entry:?}")));
         lines.extend(self.ports().iter().map(|entry| format!("{entry:?}")));
-        for map in ["LINKS", "NEIGHBOURS", "SUBNETS"] {
+        for map in ["LINKS", "NEIGHBOURS", "SUBNETS", "PUBLISHED"] {
             let entries = self.dump(map).into_iter();
             lines.extend(entries.map(|entry| format!("{map} {}", entry["formatted"])));
         }
