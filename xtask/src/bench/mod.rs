@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: figures in namespaces of its own, of which nothing is left. What commands
-//! cost, what traffic costs by each topology, of sockets and of XDP, what the program costs, and what
-//! DNS does.
+//! cost, what traffic costs by each topology, of sockets and of XDP, and to published ports, what the
+//! program costs, and what DNS does.
 
 mod born;
 mod commands;
@@ -9,6 +9,7 @@ mod frame;
 mod maps;
 mod plot;
 mod program;
+mod published;
 mod report;
 mod stats;
 mod topology;
@@ -55,6 +56,8 @@ enum Part {
     Commands,
     /// Traffic by every topology; writes traffic.csv and traffic.svg to docs/benchmarks
     Traffic,
+    /// From the host to a published port; writes published.csv to docs/benchmarks
+    Published,
     /// Frames that are born in XDP; writes born.csv to docs/benchmarks
     Born,
     /// The program alone, by BPF_PROG_TEST_RUN; writes program.csv to docs/benchmarks
@@ -102,6 +105,9 @@ fn measure(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     }
     if wanted(Part::Traffic) {
         traffic::measure(&binary, &directory, arguments)?;
+    }
+    if wanted(Part::Published) {
+        published::measure(&binary, &directory, arguments)?;
     }
     if wanted(Part::Born) {
         born::measure(&binary, &ebpf::bench_object(workspace), &directory)?;

@@ -4,8 +4,6 @@ use std::{fmt, fmt::Write as _, fs, path::Path};
 
 use anyhow::{Context, Result};
 
-use super::{topology::TOPOLOGIES, workload::WORKLOADS};
-
 /// What was measured of a workload over a topology.
 pub(super) struct Cell {
     /// Of all samples, in the workload's unit.
@@ -71,66 +69,76 @@ pub(super) fn write(directory: &Path, name: &str, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// The ratios as a table, then each goal and whether it is reached.
-#[expect(clippy::print_stdout, reason = "the table is what the command is for")]
-pub(super) fn print_traffic(cells: &[Vec<Cell>], how: &str) {
-    println!(
-        "{how}\nratios to the direct veth wire in the same round; first line: the wire itself"
-    );
-    let mut head = format!("{:<26}", "");
-    for workload in WORKLOADS {
-        let _ = write!(head, "{:>18}", workload.name);
-    }
-    println!("{head}");
-    for (at, topology) in TOPOLOGIES.iter().enumerate() {
-        let mut line = format!("{:<26}", topology.name);
-        for (workload, row) in WORKLOADS.iter().zip(cells) {
-            let text = match at {
-                0 => format!("{:.2} {}", row[0].median, workload.unit()),
-                _ => format!("{:.3}", row[at].ratio),
-            };
-            let _ = write!(line, "{text:>18}");
-        }
-        println!("{line}");
-    }
-    for (workload, row) in WORKLOADS.iter().zip(cells) {
-        for (topology, cell) in TOPOLOGIES.iter().zip(row) {
-            let Some(goal) = cell.goal else { continue };
-            let (sign, reached) = if workload.is_rate() {
-                (">=", cell.ratio >= goal)
-            } else {
-                ("<=", cell.ratio <= goal)
-            };
-            let verdict = if reached { "reached" } else { "MISSED" };
-            println!(
-                "goal {}, {}: {:.3} {sign} {goal:.2} {verdict}",
-                workload.name, topology.name, cell.ratio
-            );
-        }
-    }
+/// What was measured of workloads by several ways, the first of which is what the others are compared
+/// with.
+pub(super) struct Table<'a> {
+    /// Machine, runs and rounds.
+    pub(super) how: String,
+    /// Names of the workloads, their units, and whether more is better.
+    pub(super) workloads: Vec<(&'a str, &'a str, bool)>,
+    /// What the ways are to each other, as the file heads their column.
+    pub(super) kind: &'a str,
+    /// Names of the ways.
+    pub(super) ways: Vec<&'a str>,
+    /// By workload, then way.
+    pub(super) cells: Vec<Vec<Cell>>,
 }
 
-/// A row a workload and topology, behind a line that says how it was measured.
-pub(super) fn traffic_csv(cells: &[Vec<Cell>], how: &str) -> String {
-    let mut csv =
-        format!("# {how}\nworkload,topology,unit,median,p25,p75,ratio,ratio_p25,ratio_p75,goal\n");
-    for (workload, row) in WORKLOADS.iter().zip(cells) {
-        for (topology, cell) in TOPOLOGIES.iter().zip(row) {
-            let goal = cell.goal.map(|goal| goal.to_string()).unwrap_or_default();
-            let _ = writeln!(
-                csv,
-                "{},\"{}\",{},{:.3},{:.3},{:.3},{:.4},{:.4},{:.4},{goal}",
-                workload.name,
-                topology.name,
-                workload.unit(),
-                cell.median,
-                cell.p25,
-                cell.p75,
-                cell.ratio,
-                cell.ratio_p25,
-                cell.ratio_p75,
-            );
+impl Table<'_> {
+    /// The ratios as a table, then each goal and whether it is reached.
+    #[expect(clippy::print_stdout, reason = "the table is what the command is for")]
+    pub(super) fn print(&self) {
+        let (how, first) = (&self.how, self.ways[0]);
+        println!("{how}\nratios to the {first} in the same round; first line: that itself");
+        let mut head = format!("{:<26}", "");
+        for (workload, ..) in &self.workloads {
+            let _ = write!(head, "{workload:>18}");
+        }
+        println!("{head}");
+        for (at, way) in self.ways.iter().enumerate() {
+            let mut line = format!("{way:<26}");
+            for ((_, unit, _), row) in self.workloads.iter().zip(&self.cells) {
+                let text = match at {
+                    0 => format!("{:.2} {unit}", row[0].median),
+                    _ => format!("{:.3}", row[at].ratio),
+                };
+                let _ = write!(line, "{text:>18}");
+            }
+            println!("{line}");
+        }
+        for ((workload, _, is_rate), row) in self.workloads.iter().zip(&self.cells) {
+            for (way, cell) in self.ways.iter().zip(row) {
+                let Some(goal) = cell.goal else { continue };
+                let (sign, reached) = if *is_rate {
+                    (">=", cell.ratio >= goal)
+                } else {
+                    ("<=", cell.ratio <= goal)
+                };
+                let verdict = if reached { "reached" } else { "MISSED" };
+                println!(
+                    "goal {workload}, {way}: {:.3} {sign} {goal:.2} {verdict}",
+                    cell.ratio
+                );
+            }
         }
     }
-    csv
+
+    /// A row a workload and way, behind a line that says how it was measured.
+    pub(super) fn csv(&self) -> String {
+        let (how, kind) = (&self.how, self.kind);
+        let mut csv = format!(
+            "# {how}\nworkload,{kind},unit,median,p25,p75,ratio,ratio_p25,ratio_p75,goal\n"
+        );
+        for ((workload, unit, _), row) in self.workloads.iter().zip(&self.cells) {
+            for (way, cell) in self.ways.iter().zip(row) {
+                let goal = cell.goal.map(|goal| goal.to_string()).unwrap_or_default();
+                let _ = writeln!(
+                    csv,
+                    "{workload},\"{way}\",{unit},{:.3},{:.3},{:.3},{:.4},{:.4},{:.4},{goal}",
+                    cell.median, cell.p25, cell.p75, cell.ratio, cell.ratio_p25, cell.ratio_p75,
+                );
+            }
+        }
+        csv
+    }
 }

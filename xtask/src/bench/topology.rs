@@ -147,7 +147,8 @@ impl Built {
 pub(super) struct NetNs(File);
 
 impl NetNs {
-    fn named(name: &str) -> Result<Self> {
+    /// The one of this name.
+    pub(super) fn named(name: &str) -> Result<Self> {
         let path = Path::new("/run/netns").join(name);
         let file = File::open(&path).with_context(|| format!("failed to open {}", path.display()));
         Ok(Self(file?))

@@ -15,14 +15,14 @@ use nix::{
 
 use super::{
     Arguments, plot,
-    report::{self, Cell, Machine},
+    report::{self, Cell, Machine, Table},
     stats::{median, quantile},
     topology::{Built, TOPOLOGIES},
     workload::{Ends, WORKLOADS},
 };
 
 /// Turns before the first that counts, to fill caches and open windows.
-const WARM_UP: Duration = Duration::from_millis(20);
+pub(super) const WARM_UP: Duration = Duration::from_millis(20);
 
 /// Builds every topology, measures, and writes the table, traffic.csv and traffic.svg.
 pub(super) fn measure(binary: &Path, directory: &Path, arguments: &Arguments) -> Result<()> {
@@ -33,16 +33,39 @@ pub(super) fn measure(binary: &Path, directory: &Path, arguments: &Arguments) ->
         .map(|(number, topology)| topology.build(number, binary))
         .collect();
     let built = built?;
-    let samples = on_pinned_thread(|| sample(&built, arguments))?;
-    let cells = cells(&samples);
+    let samples = on_pinned_thread(|| {
+        sample(
+            || open(&built),
+            |topology| built[topology].client.enter(),
+            arguments,
+        )
+    })?;
+    let cells = cells(&samples, |workload, topology| {
+        TOPOLOGIES[topology].goal(&WORKLOADS[workload].goals)
+    });
+    let table = Table {
+        how: how(arguments)?,
+        workloads: WORKLOADS
+            .iter()
+            .map(|workload| (workload.name, workload.unit(), workload.is_rate()))
+            .collect(),
+        kind: "topology",
+        ways: TOPOLOGIES.iter().map(|topology| topology.name).collect(),
+        cells,
+    };
+    table.print();
+    report::write(directory, "traffic.csv", &table.csv())?;
+    let svg = plot::svg(&table.cells, &table.how);
+    report::write(directory, "traffic.svg", &svg)
+}
+
+/// The machine, and how much was measured.
+pub(super) fn how(arguments: &Arguments) -> Result<String> {
     let machine = Machine::this()?;
-    let how = format!(
+    Ok(format!(
         "{machine}; {} runs of {} rounds, turns of {} ms; one pinned thread owns both ends",
         arguments.runs, arguments.rounds, arguments.turn
-    );
-    report::print_traffic(&cells, &how);
-    report::write(directory, "traffic.csv", &report::traffic_csv(&cells, &how))?;
-    report::write(directory, "traffic.svg", &plot::svg(&cells, &how))
+    ))
 }
 
 /// Runs on a thread of its own, which may enter namespaces and stays on one CPU.
@@ -72,31 +95,36 @@ fn pin() -> Result<()> {
 }
 
 /// Samples by workload, topology and run, in the order of the rounds.
-type Samples = Vec<Vec<Vec<Vec<f64>>>>;
+pub(super) type Samples = Vec<Vec<Vec<Vec<f64>>>>;
 
-fn sample(built: &[Built], arguments: &Arguments) -> Result<Samples> {
+/// Measures by workload and way. `open` makes the sockets, and `enter` moves the thread to where the
+/// client of a way is.
+pub(super) fn sample(
+    open: impl Fn() -> Result<Vec<Vec<Ends>>>,
+    enter: impl Fn(usize) -> Result<()>,
+    arguments: &Arguments,
+) -> Result<Samples> {
     let mut ends = Vec::new();
+    let mut samples = Samples::new();
     let turn = Duration::from_millis(arguments.turn.into());
     let (runs, rounds) = (u32::from(arguments.runs), u32::from(arguments.rounds));
-    let mut samples = vec![vec![vec![Vec::new(); runs as usize]; built.len()]; WORKLOADS.len()];
     let start = Instant::now();
     for done in 0..runs * rounds {
         let (run, round) = (done / rounds, done % rounds);
         if round == 0 {
             // Where the kernel puts sockets and buffers makes a difference that lasts as long as they do.
-            ends = open(built)?;
+            ends.clear();
+            ends = open()?;
+            let empty = |ways: &Vec<Ends>| vec![vec![Vec::new(); runs as usize]; ways.len()];
+            samples.extend(ends.iter().map(empty).skip(samples.len()));
         }
-        for (workload, ends) in ends.iter_mut().enumerate() {
-            for place in 0..built.len() {
-                let topology = (place + round as usize) % built.len();
-                built[topology].client.enter()?;
-                let sample = ends[topology].turn(turn).with_context(|| {
-                    format!(
-                        "{} over {}",
-                        WORKLOADS[workload].name, TOPOLOGIES[topology].name
-                    )
-                })?;
-                samples[workload][topology][run as usize].push(sample);
+        for (workload, ways) in ends.iter_mut().enumerate() {
+            for place in 0..ways.len() {
+                let way = (place + round as usize) % ways.len();
+                enter(way)?;
+                let sample = ways[way].turn(turn);
+                let sample = sample.with_context(|| format!("workload {workload}, way {way}"))?;
+                samples[workload][way][run as usize].push(sample);
             }
         }
         let left = start.elapsed() / (done + 1) * (runs * rounds - done - 1);
@@ -127,7 +155,11 @@ fn open(built: &[Built]) -> Result<Vec<Vec<Ends>>> {
     Ok(all)
 }
 
-fn cells(samples: &Samples) -> Vec<Vec<Cell>> {
+/// What the samples come to, and what they have to.
+pub(super) fn cells(
+    samples: &Samples,
+    goal: impl Fn(usize, usize) -> Option<f64>,
+) -> Vec<Vec<Cell>> {
     let row = |(workload, row): (usize, &Vec<Vec<Vec<f64>>>)| {
         let cell = |(topology, runs): (usize, &Vec<Vec<f64>>)| {
             let ratios: Vec<f64> = runs
@@ -148,7 +180,7 @@ fn cells(samples: &Samples) -> Vec<Vec<Cell>> {
                 ratio: median(&ratios),
                 ratio_p25: quantile(&spread, 25),
                 ratio_p75: quantile(&spread, 75),
-                goal: TOPOLOGIES[topology].goal(&WORKLOADS[workload].goals),
+                goal: goal(workload, topology),
             }
         };
         row.iter().enumerate().map(cell).collect()

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use socket2::{Domain, Socket, Type};
 
-use super::topology::Built;
+use super::topology::{Built, NetNs};
 
 /// How long traffic may hang before the bench gives up.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -125,10 +125,10 @@ impl Workload {
                     payload,
                 })
             }
-            Kind::Connections => Ok(Ends::Connections(listen(built, server)?)),
-            Kind::RoundTrips => Ok(Ends::RoundTrips(connect(built, server)?)),
+            Kind::Connections => Ends::connections(&built.client, &built.server, server, None),
+            Kind::RoundTrips => Ends::round_trips(&built.client, &built.server, server, None),
             Kind::Bulk => {
-                let (sender, receiver) = connect(built, server)?;
+                let (sender, receiver) = connect(&built.client, &built.server, server, None)?;
                 sender.set_nonblocking(true)?;
                 receiver.set_nonblocking(true)?;
                 Ok(Ends::Bulk {
@@ -153,10 +153,36 @@ pub(super) enum Ends {
         receiver: TcpStream,
         buffer: Vec<u8>,
     },
-    Connections(TcpListener),
+    Connections {
+        listener: TcpListener,
+        to: SocketAddr,
+    },
 }
 
 impl Ends {
+    /// A connection from one namespace to a server in another that listens at `at`; `to` is where the
+    /// client finds it, if that is elsewhere. Leaves the thread in the client's namespace.
+    pub(super) fn round_trips(
+        client: &NetNs,
+        server: &NetNs,
+        at: SocketAddr,
+        to: Option<SocketAddr>,
+    ) -> Result<Self> {
+        Ok(Self::RoundTrips(connect(client, server, at, to)?))
+    }
+
+    /// The same, for one connection after the other.
+    pub(super) fn connections(
+        client: &NetNs,
+        server: &NetNs,
+        at: SocketAddr,
+        to: Option<SocketAddr>,
+    ) -> Result<Self> {
+        let listener = listen(client, server, at)?;
+        let to = to.map_or_else(|| listener.local_addr(), Ok)?;
+        Ok(Self::Connections { listener, to })
+    }
+
     /// Runs for a while, from within the client's namespace; gives a sample in the workload's
     /// unit.
     pub(super) fn turn(&mut self, length: Duration) -> Result<f64> {
@@ -181,11 +207,8 @@ impl Ends {
                 receiver,
                 buffer,
             } => bulk(length, sender, receiver, buffer),
-            Self::Connections(listener) => {
-                let address = listener.local_addr()?;
-                Ok(microseconds_each(length, || {
-                    one_connection(address, listener)
-                })?)
+            Self::Connections { listener, to } => {
+                Ok(microseconds_each(length, || one_connection(*to, listener))?)
             }
         }
     }
@@ -208,21 +231,27 @@ fn datagram_pair(
     Ok((client, server))
 }
 
-fn listen(built: &Built, server: SocketAddr) -> Result<TcpListener> {
-    built.server.enter()?;
-    let listener = stream_socket(server)?;
+fn listen(client: &NetNs, server: &NetNs, at: SocketAddr) -> Result<TcpListener> {
+    server.enter()?;
+    let listener = stream_socket(at)?;
     listener
-        .bind(&server.into())
+        .set_reuse_address(true)
+        .and_then(|()| listener.bind(&at.into()))
         .and_then(|()| listener.listen(16))
         .context("failed to listen at the server")?;
-    built.client.enter()?;
+    client.enter()?;
     Ok(listener.into())
 }
 
 /// A connection that sends at once. Leaves the thread in the client's namespace.
-fn connect(built: &Built, server: SocketAddr) -> Result<(TcpStream, TcpStream)> {
-    let listener = listen(built, server)?;
-    let address = listener.local_addr()?;
+fn connect(
+    client: &NetNs,
+    server: &NetNs,
+    at: SocketAddr,
+    to: Option<SocketAddr>,
+) -> Result<(TcpStream, TcpStream)> {
+    let listener = listen(client, server, at)?;
+    let address = to.map_or_else(|| listener.local_addr(), Ok)?;
     let client = stream_socket(address)?;
     client
         .connect_timeout(&address.into(), PATIENCE)
