@@ -26,6 +26,13 @@ fn port_ingress(ctx: TcContext) -> i32 {
     hooks::tc::port_ingress(&ctx)
 }
 
+/// Entry point of every bridge: egress, what the host sends into the network (tcx, or clsact).
+#[expect(clippy::needless_pass_by_value, reason = "the signature is aya's")]
+#[classifier]
+fn bridge_egress(ctx: TcContext) -> i32 {
+    hooks::bridge::bridge_egress(&ctx)
+}
+
 /// Entry point of the ports of networks with the XDP datapath, before `port_ingress`: native XDP of
 /// the host leg. Frames may have fragments, so that no MTU is too large (Linux 5.18).
 #[expect(clippy::needless_pass_by_value, reason = "the signature is aya's")]

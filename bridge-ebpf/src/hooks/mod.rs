@@ -1,5 +1,6 @@
 //! One module a hook: let the library decide over the frame and the maps, act on the verdict.
 
+pub(crate) mod bridge;
 pub(crate) mod cgroup;
 #[cfg(feature = "log")]
 mod log;

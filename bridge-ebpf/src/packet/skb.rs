@@ -60,7 +60,7 @@ pub(crate) fn pull_headers(ctx: &TcContext) {
     }
 }
 
-/// Index of the interface that the frame came in on.
+/// Index of the interface that the frame came in on, or is to leave by.
 #[inline(always)]
 pub(crate) fn ifindex(ctx: &TcContext) -> u32 {
     // SAFETY: the kernel passes a valid context and keeps it until the program returns.
@@ -113,6 +113,14 @@ pub(crate) fn to_host(ifindex: u32) -> i32 {
     i32::try_from(code).unwrap_or(TC_ACT_SHOT)
 }
 
+/// Sends the frame out of the host leg `ifindex`, as the bridge would.
+#[inline(always)]
+pub(crate) fn redirect(ifindex: u32) -> i32 {
+    // SAFETY: the helper takes no pointer.
+    let code = unsafe { bpf_redirect(ifindex, 0) };
+    i32::try_from(code).unwrap_or(TC_ACT_SHOT)
+}
+
 /// Turns the frame, a request, into its answer, and sends it back out of `ifindex`.
 #[inline(always)]
 pub(crate) fn answer(ctx: &TcContext, answer: Answer, ifindex: u32) -> i32 {
@@ -128,12 +136,7 @@ pub(crate) fn answer(ctx: &TcContext, answer: Answer, ifindex: u32) -> i32 {
                 && ctx.store(0, &reply, 0).is_ok()
         }
     };
-    if !made {
-        return TC_ACT_SHOT;
-    }
-    // SAFETY: the helper takes no pointer.
-    let code = unsafe { bpf_redirect(ifindex, 0) };
-    i32::try_from(code).unwrap_or(TC_ACT_SHOT)
+    if made { redirect(ifindex) } else { TC_ACT_SHOT }
 }
 
 #[inline(always)]

@@ -3,10 +3,10 @@
 use super::error::Errors;
 use super::{Context, Error};
 use crate::fault;
-use crate::kernel::bpf::{NetworkFacts, SubnetFacts};
+use crate::kernel::bpf::{self, NetworkFacts, SubnetFacts};
 use crate::kernel::netlink::{self, BridgeSpec};
 use crate::kernel::sysctl;
-use crate::model::{Network, State};
+use crate::model::{Datapath, Network, State};
 
 impl Context {
     /// Makes the bridge be as the row says. The firewall comes before it: no frame is routed
@@ -30,6 +30,12 @@ impl Context {
             netlink::ensure_address(&mut self.netlink, bridge, gateway)?;
             fault::step();
         }
+        if network.datapath != Datapath::Off {
+            let name = network.bridge.as_str();
+            self.data_plane()?
+                .ensure_bridge_attached(network.id.as_str(), name)?;
+            fault::step();
+        }
         netlink::set_up(&mut self.netlink, bridge)?;
         Ok(())
     }
@@ -41,6 +47,8 @@ impl Context {
             &mut self.netlink,
             network.bridge.as_str(),
         ));
+        fault::step();
+        errors.note(bpf::ensure_bridge_detached(network.id.as_str()));
         fault::step();
         errors.note(self.ensure_shared(Some(&facts_of(network))));
         errors.into_result()

@@ -252,7 +252,7 @@ fn connect_that_publishes_the_first_port_of_the_host() {
         let there = (host.cgroup_pins().len(), host.dump("PUBLISHED").len());
         assert_eq!(there, (10, 4), "step {step}");
         let programs = host.files(&format!("{PINS}/programs"));
-        assert_eq!(programs.len(), 2, "step {step}: {programs:?}");
+        assert_eq!(programs.len(), 3, "step {step}: {programs:?}");
         host.bridge_user("net disconnect n a").ok();
         assert_eq!(host.dump("PUBLISHED").len(), 0, "step {step}");
     }
@@ -409,7 +409,8 @@ fn putting_another_builds_program_in_place() {
         assert_eq!((first.len(), &first), (1, &second));
         assert_ne!(first, before, "step {}: nothing was replaced", killer.step);
         let programs = format!("{PINS}/programs");
-        let pinned = ["", "_xdp"].map(|end| format!("{programs}/port_ingress{end}"));
+        let pinned = ["bridge_egress", "port_ingress", "port_ingress_xdp"];
+        let pinned = pinned.map(|name| format!("{programs}/{name}"));
         assert_eq!(host.files(&programs), pinned);
         if !dead {
             break;

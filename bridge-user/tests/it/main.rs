@@ -4,6 +4,7 @@
 //! Needs root. `cargo xtask test` installs the tools and runs it.
 
 mod host;
+mod host_road;
 
 mod bad_input;
 mod config;

@@ -1,6 +1,7 @@
-//! How the program is held to the ingress of a host leg: by a pinned tcx link, or on kernels
-//! before 6.6 by a clsact filter, which stays until the leg goes.
+//! How a TC program is held to a link: by a pinned tcx link, or on kernels before 6.6 by a clsact
+//! filter, which stays until the link goes.
 
+use std::fmt;
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -14,11 +15,10 @@ use nix::net::if_::if_nameindex;
 
 use super::BpfError;
 use super::error::failed;
-use super::pins::{ensure_file_absent, file_failed, link_path};
+use super::pins::{ensure_file_absent, file_failed};
 use crate::fault;
 use crate::kernel::netlink::{self, Netlink, NetlinkError};
 use crate::kernel::probe;
-use crate::model::Endpoint;
 
 /// Priority of our filter, by which we find it again; before those that tools choose themselves
 /// (from 49152 down, `tcf_auto_prio`, net/sched/cls_api.c, v6.1).
@@ -64,40 +64,67 @@ fn forced_clsact() -> bool {
     false
 }
 
+/// Where a program is held: at the ingress of host legs, or at the egress of bridges.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    /// The link; programs are attached by name.
+    pub(super) link: &'a str,
+    /// At its egress.
+    pub(super) egress: bool,
+}
+
+impl Place<'_> {
+    fn attach_type(self) -> TcAttachType {
+        if self.egress {
+            TcAttachType::Egress
+        } else {
+            TcAttachType::Ingress
+        }
+    }
+}
+
+/// As iproute2 has it.
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hook = if self.egress { "egress" } else { "ingress" };
+        write!(f, "{} {hook}", self.link)
+    }
+}
+
+/// Makes the program be held there; `pin` is the path of its link, where there is one.
 pub(super) fn ensure_attached(
     program: &mut SchedClassifier,
-    endpoint: &str,
-    host_leg: &str,
+    place: Place<'_>,
+    pin: &Path,
 ) -> Result<Hook, BpfError> {
     if has_links() {
-        let pin = link_path(endpoint);
-        if pin.exists() && update(program, &pin)? {
+        if pin.exists() && update(program, pin)? {
             return Ok(Hook::Tcx);
         }
-        ensure_file_absent(&pin)?;
+        ensure_file_absent(pin)?;
         fault::step();
-        attach_tcx(program, host_leg, &pin)?;
+        attach_tcx(program, place, pin)?;
         Ok(Hook::Tcx)
     } else {
-        attach_clsact(program, host_leg)?;
+        attach_clsact(program, place)?;
         Ok(Hook::Clsact)
     }
 }
 
 /// A link that is not pinned yet ends with us: a crash in between leaves nothing.
-fn attach_tcx(program: &mut SchedClassifier, host_leg: &str, pin: &Path) -> Result<(), BpfError> {
+fn attach_tcx(program: &mut SchedClassifier, place: Place<'_>, pin: &Path) -> Result<(), BpfError> {
     tracing::info!(
-        "tcx link: port_ingress on {host_leg}, pinned at {}",
+        "tcx link: the program at {place}, pinned at {}",
         pin.display()
     );
     let options = TcAttachOptions::TcxOrder(LinkOrder::default());
     let id = program
-        .attach_with_options(host_leg, TcAttachType::Ingress, options)
-        .map_err(failed("attach the program to", host_leg))?;
+        .attach_with_options(place.link, place.attach_type(), options)
+        .map_err(failed("attach the program to", place))?;
     let link = program
         .take_link(id)
-        .map_err(failed("take the link of", host_leg))?;
-    let link = FdLink::try_from(link).map_err(failed("take the link of", host_leg))?;
+        .map_err(failed("take the link of", place))?;
+    let link = FdLink::try_from(link).map_err(failed("take the link of", place))?;
     link.pin(pin).map_err(failed("pin", pin.display()))?;
     Ok(())
 }
@@ -117,16 +144,14 @@ fn update(program: &mut SchedClassifier, pin: &Path) -> Result<bool, BpfError> {
 }
 
 /// A filter is made, or the one of ours that is there replaced: in no moment is there none.
-fn attach_clsact(program: &mut SchedClassifier, host_leg: &str) -> Result<(), BpfError> {
-    tracing::info!(
-        "tc filter add dev {host_leg} ingress prio {PRIORITY} handle 1 bpf direct-action"
-    );
-    match qdisc_add_clsact(host_leg) {
+fn attach_clsact(program: &mut SchedClassifier, place: Place<'_>) -> Result<(), BpfError> {
+    tracing::info!("tc filter add dev {place} prio {PRIORITY} handle 1 bpf direct-action");
+    match qdisc_add_clsact(place.link) {
         Err(TcError::NetlinkError(e)) if e.raw_os_error() == Some(libc::EEXIST) => {}
         added => {
             added
                 .map_err(ProgramError::from)
-                .map_err(failed("add clsact to", host_leg))?;
+                .map_err(failed("add clsact to", place.link))?;
         }
     }
     fault::step();
@@ -135,35 +160,39 @@ fn attach_clsact(program: &mut SchedClassifier, host_leg: &str) -> Result<(), Bp
         handle: HANDLE,
         classid: None,
     });
-    let attached = match program.attach_with_options(host_leg, TcAttachType::Ingress, options) {
+    let attached = match program.attach_with_options(place.link, place.attach_type(), options) {
         Err(ProgramError::TcError(TcError::NetlinkError(e)))
             if e.raw_os_error() == Some(libc::EEXIST) =>
         {
-            program.attach_to_link(filter(host_leg)?)
+            program.attach_to_link(filter(place)?)
         }
         attached => attached,
     };
-    let id = attached.map_err(failed("attach the program to", host_leg))?;
+    let id = attached.map_err(failed("attach the program to", place))?;
     // Dropped, it would detach.
     mem::forget(
         program
             .take_link(id)
-            .map_err(failed("take the filter of", host_leg))?,
+            .map_err(failed("take the filter of", place))?,
     );
     Ok(())
 }
 
-fn filter(host_leg: &str) -> Result<SchedClassifierLink, BpfError> {
+fn filter(place: Place<'_>) -> Result<SchedClassifierLink, BpfError> {
     let attached =
-        SchedClassifierLink::attached(host_leg, TcAttachType::Ingress, PRIORITY, HANDLE, None);
-    attached.map_err(|e| failed("find", host_leg)(ProgramError::from(TcError::from(e))))
+        SchedClassifierLink::attached(place.link, place.attach_type(), PRIORITY, HANDLE, None);
+    attached.map_err(|e| failed("find", place)(ProgramError::from(TcError::from(e))))
 }
 
-/// Puts the program behind these pinned links, and every filter of ours in this namespace.
-pub(super) fn replace_all(program: &mut SchedClassifier, pins: &[PathBuf]) -> Result<(), BpfError> {
+/// Puts the program behind these pinned links, or behind every filter of ours in this namespace.
+pub(super) fn replace_all(
+    program: &mut SchedClassifier,
+    egress: bool,
+    pins: &[PathBuf],
+) -> Result<(), BpfError> {
     if has_links() {
         for pin in pins {
-            // A link without its device has nothing to update; it goes with its endpoint.
+            // A link without its device has nothing to update; it goes with what it was for.
             update(program, pin)?;
         }
         return Ok(());
@@ -171,40 +200,44 @@ pub(super) fn replace_all(program: &mut SchedClassifier, pins: &[PathBuf]) -> Re
     let links = if_nameindex().map_err(|e| file_failed("list", Path::new("links"))(e.into()))?;
     for link in &links {
         let name = link.name().to_string_lossy();
-        if Endpoint::is_host_leg(&name) {
-            attach_clsact(program, &name)?;
+        let place = Place {
+            link: &name,
+            egress,
+        };
+        if has_filter(place)? {
+            attach_clsact(program, place)?;
         }
     }
     Ok(())
 }
 
-/// What holds the program to a host leg.
+/// What holds the program there.
 pub(super) fn attached(
     program: &SchedClassifier,
-    host_leg: &str,
+    place: Place<'_>,
 ) -> Result<Option<Hook>, BpfError> {
     if !has_links() {
-        return Ok(has_filter(host_leg)?.then_some(Hook::Clsact));
+        return Ok(has_filter(place)?.then_some(Hook::Clsact));
     }
     let own = program
         .info()
         .map_err(failed("examine", "the program"))?
         .id();
-    let (_, programs) = SchedClassifier::query_tcx(host_leg, TcAttachType::Ingress)
-        .map_err(failed("query the programs of", host_leg))?;
+    let (_, programs) = SchedClassifier::query_tcx(place.link, place.attach_type())
+        .map_err(failed("query the programs of", place))?;
     Ok(programs
         .iter()
         .any(|program| program.id() == own)
         .then_some(Hook::Tcx))
 }
 
-fn has_filter(host_leg: &str) -> Result<bool, BpfError> {
+fn has_filter(place: Place<'_>) -> Result<bool, BpfError> {
     let look = || {
         let mut netlink = Netlink::open()?;
-        let Some(leg) = netlink::link(&mut netlink, host_leg)? else {
+        let Some(link) = netlink::link(&mut netlink, place.link)? else {
             return Ok(false);
         };
-        netlink::has_ingress_filter(&mut netlink, leg.index, PRIORITY)
+        netlink::has_filter(&mut netlink, link.index, place.egress, PRIORITY)
     };
-    look().map_err(|e: NetlinkError| failed("query the filters of", host_leg)(e))
+    look().map_err(|e: NetlinkError| failed("query the filters of", place)(e))
 }

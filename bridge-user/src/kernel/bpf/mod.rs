@@ -44,6 +44,7 @@ pub use sizes::{OtherSize, endpoints_max, other_sizes};
 
 use crate::model::MapSizes;
 use error::failed;
+use hook::Place;
 
 /// The data plane of this host, open.
 pub struct DataPlane {
@@ -95,7 +96,23 @@ impl DataPlane {
     /// Makes the program be attached to the ingress of a host leg, and stay so without us.
     /// `endpoint` names the pin of the link.
     pub fn ensure_attached(&mut self, endpoint: &str, host_leg: &str) -> Result<Hook, BpfError> {
-        hook::ensure_attached(&mut self.program, endpoint, host_leg)
+        let place = Place {
+            link: host_leg,
+            egress: false,
+        };
+        hook::ensure_attached(&mut self.program, place, &pins::link_path(endpoint))
+    }
+
+    /// Makes what the host sends into a network pass its bridge, from now on without us. `network`
+    /// names the pin of the link.
+    pub fn ensure_bridge_attached(&mut self, network: &str, bridge: &str) -> Result<(), BpfError> {
+        let place = Place {
+            link: bridge,
+            egress: true,
+        };
+        let mut program = pins::bridge_program()?;
+        hook::ensure_attached(&mut program, place, &pins::bridge_link_path(network))?;
+        Ok(())
     }
 
     /// Makes the XDP program be attached to a host leg, by its index, before the other.
@@ -113,8 +130,18 @@ impl DataPlane {
         if xdp::is_attached(&self.xdp_program, host_leg)? {
             return Ok(Some(Hook::Xdp));
         }
-        hook::attached(&self.program, host_leg)
+        let place = Place {
+            link: host_leg,
+            egress: false,
+        };
+        hook::attached(&self.program, place)
     }
+}
+
+/// Makes the pin of a bridge's link gone; the program goes with it, or with the bridge. `network`
+/// names it.
+pub fn ensure_bridge_detached(network: &str) -> Result<(), BpfError> {
+    pins::ensure_file_absent(&pins::bridge_link_path(network))
 }
 
 fn absent_is_fine(result: Result<(), MapError>) -> Result<(), MapError> {

@@ -37,6 +37,11 @@ impl Pinned {
         publish::links().all(|pin| self.has_link(&pin))
     }
 
+    /// Whether what the host sends into this network passes its bridge. As with ports.
+    pub fn holds_bridge(&self, network: &str) -> bool {
+        self.programs && (!hook::has_links() || self.has_link(&pins::bridge_link_path(network)))
+    }
+
     /// Whether a port of this endpoint has what holds the programs to it; `xdp` asks for both. Where
     /// links cannot be pinned, the programs' pins have to do.
     pub fn holds(&self, endpoint: &str, xdp: bool) -> bool {

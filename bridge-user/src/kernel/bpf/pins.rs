@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! maps/PORTS  maps/FDB  ...             made by the first command that needs them
-//! programs/port_ingress  programs/port_ingress_xdp
+//! programs/port_ingress  programs/port_ingress_xdp  programs/bridge_egress
 //! maps/META                             written last: without it the rest is what a crash left
 //! links/ENDPOINT-ID                     one a port, on kernels with tcx
 //! links/ENDPOINT-ID-xdp                 one more where the datapath is xdp
+//! links/NETWORK-ID-egress               one a bridge, on kernels with tcx
 //! maps/PUBLISHED  programs/cgroup_bind4  links/cgroup-bind4  ...
 //!                                       with the first published port: `publish.rs`
 //! ```
@@ -36,8 +37,11 @@ const BPFFS: &str = "/sys/fs/bpf";
 const ROOT: &str = "/sys/fs/bpf/bridge-user";
 const PROGRAM: &str = "port_ingress";
 const XDP_PROGRAM: &str = "port_ingress_xdp";
-/// End of the name of a link's pin, for the XDP program.
+const BRIDGE_PROGRAM: &str = "bridge_egress";
+const PROGRAMS: [&str; 3] = [PROGRAM, XDP_PROGRAM, BRIDGE_PROGRAM];
+/// Ends of the names of links' pins, for the XDP program and for bridges.
 const XDP_LINK: &str = "-xdp";
+const BRIDGE_LINK: &str = "-egress";
 /// `META` is not among them: it is pinned when they all are.
 const MAPS: [&str; 13] = [
     "PORTS",
@@ -177,7 +181,7 @@ fn create(owner: u64, sizes: &MapSizes) -> Result<(), BpfError> {
         pin_map(&object, name)?;
         fault::step();
     }
-    for name in [PROGRAM, XDP_PROGRAM] {
+    for name in PROGRAMS {
         let path = program_path(name);
         let pinned = loaded_program(&mut object, name)?.pin(&path);
         pinned.map_err(failed("pin", path.display()))?;
@@ -194,7 +198,7 @@ fn create(owner: u64, sizes: &MapSizes) -> Result<(), BpfError> {
 fn replace(owner: u64, sizes: &MapSizes) -> Result<(), BpfError> {
     tracing::info!("replacing the pinned programs wherever they are attached");
     let mut object = load_over_pins(sizes)?;
-    for name in [PROGRAM, XDP_PROGRAM] {
+    for name in PROGRAMS {
         let new = new_pin()?;
         let program = loaded_program(&mut object, name)?;
         program.pin(&new).map_err(failed("pin", new.display()))?;
@@ -204,8 +208,13 @@ fn replace(owner: u64, sizes: &MapSizes) -> Result<(), BpfError> {
     publish::replace_hooks(&mut object)?;
     let mut links = link_pins()?;
     links.retain(|pin| !publish::is_link(pin));
-    let (xdp_links, links): (Vec<_>, Vec<_>) = links.into_iter().partition(|pin| is_xdp_link(pin));
-    hook::replace_all(&mut program()?, &links)?;
+    let (xdp_links, links): (Vec<_>, Vec<_>) =
+        links.into_iter().partition(|pin| ends_in(pin, XDP_LINK));
+    let (bridge_links, links): (Vec<_>, Vec<_>) =
+        links.into_iter().partition(|pin| ends_in(pin, BRIDGE_LINK));
+    hook::replace_all(&mut program()?, false, &links)?;
+    fault::step();
+    hook::replace_all(&mut bridge_program()?, true, &bridge_links)?;
     fault::step();
     xdp::replace_all(&mut xdp_program()?, &xdp_links)?;
     fault::step();
@@ -317,6 +326,11 @@ pub(super) fn program() -> Result<SchedClassifier, BpfError> {
     pinned(PROGRAM, open)
 }
 
+pub(super) fn bridge_program() -> Result<SchedClassifier, BpfError> {
+    let open = |info| SchedClassifier::from_program_info(info, BRIDGE_PROGRAM.into());
+    pinned(BRIDGE_PROGRAM, open)
+}
+
 pub(super) fn xdp_program() -> Result<Xdp, BpfError> {
     let interface = XdpAttachType::Interface;
     let open = |info| Xdp::from_program_info(info, XDP_PROGRAM.into(), interface);
@@ -344,10 +358,12 @@ pub(super) fn xdp_link_path(endpoint: &str) -> PathBuf {
     root("links").join(format!("{endpoint}{XDP_LINK}"))
 }
 
-fn is_xdp_link(pin: &Path) -> bool {
-    pin.as_os_str()
-        .as_encoded_bytes()
-        .ends_with(XDP_LINK.as_bytes())
+pub(super) fn bridge_link_path(network: &str) -> PathBuf {
+    root("links").join(format!("{network}{BRIDGE_LINK}"))
+}
+
+fn ends_in(pin: &Path, end: &str) -> bool {
+    pin.as_os_str().as_encoded_bytes().ends_with(end.as_bytes())
 }
 
 pub(super) fn link_pins() -> Result<Vec<PathBuf>, BpfError> {
@@ -365,7 +381,7 @@ pub(super) fn remove_links(endpoint: &str) -> Result<(), BpfError> {
 
 /// Whether the programs are pinned; without them the maps are not there, or not filled.
 pub fn is_pinned() -> bool {
-    program_path(PROGRAM).exists() && program_path(XDP_PROGRAM).exists()
+    PROGRAMS.iter().all(|name| program_path(name).exists())
 }
 
 /// Removes every pin, so that programs, maps and links end.

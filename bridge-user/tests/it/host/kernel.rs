@@ -99,7 +99,14 @@ impl Host {
     /// Pinned links of ports.
     pub(crate) fn link_pins(&self) -> Vec<String> {
         let mut pins = self.files(&format!("{PINS}/links"));
-        pins.retain(|pin| !pin.contains("/cgroup-"));
+        pins.retain(|pin| !pin.contains("/cgroup-") && !pin.ends_with("-egress"));
+        pins
+    }
+
+    /// Pinned links of bridges.
+    pub(crate) fn bridge_pins(&self) -> Vec<String> {
+        let mut pins = self.files(&format!("{PINS}/links"));
+        pins.retain(|pin| pin.ends_with("-egress"));
         pins
     }
 
@@ -178,6 +185,7 @@ impl Host {
         let mut left = self.our_links();
         left.extend(self.attachments());
         left.extend(self.cgroup_pins());
+        left.extend(self.bridge_pins());
         left.extend(self.fdb().iter().map(|entry| format!("map FDB: {entry:?}")));
         left.extend(
             self.ports()

@@ -29,6 +29,7 @@ impl Host {
         lines.extend(self.link_lines());
         // Program and maps stay loaded until a purge, as the state's file stays.
         lines.extend(self.attachments());
+        lines.extend(self.bridge_pins());
         lines.extend(self.fdb().iter().map(|entry| format!("{entry:?}")));
         lines.extend(self.ports().iter().map(|entry| format!("{entry:?}")));
         for map in ["LINKS", "NEIGHBOURS", "SUBNETS", "PUBLISHED"] {
