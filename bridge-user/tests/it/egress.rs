@@ -42,6 +42,43 @@ fn seen_by(host: &Host, from: &str, to: &Endpoint) -> Vec<String> {
 }
 
 #[test]
+fn nobody_outside_comes_with_an_endpoints_address() {
+    let host = Host::new();
+    host.outside();
+    host.create("--ipv6 --subnet 10.77.0.0/24 --subnet fd77::/64 n");
+    // The kernel's own check of sources, which IPv6 has not, is not what keeps them out.
+    for link in ["all", "up0"] {
+        host.call(&format!("sysctl -qw net.ipv4.conf.{link}.rp_filter=0"))
+            .ok();
+    }
+    host.call("ip -n outside addr add 10.77.0.77/32 dev eth0")
+        .ok();
+    host.call("ip -n outside addr add fd77::77/128 dev eth0 nodad")
+        .ok();
+    let received = || {
+        let count = |file: &str, name: &str| {
+            let text = host.read(file);
+            let mut lines = text.lines().filter(|line| line.starts_with(name));
+            lines.next_back().map(str::to_owned)
+        };
+        (
+            count("/proc/net/snmp", "Icmp:"),
+            count("/proc/net/snmp6", "Icmp6InEchos"),
+        )
+    };
+    let ping = |from: &str, to: &str| host.ping_quickly("outside", &format!("-I {from} {to}"));
+    let before = received();
+    assert!(!ping("10.77.0.77", "192.168.200.1"));
+    assert!(!ping("fd77::77", "fdee::1"));
+    assert_eq!(received(), before);
+    // That is how they would have been seen.
+    assert!(ping("192.168.200.2", "192.168.200.1"));
+    assert!(ping("fdee::2", "fdee::1"));
+    let after = received();
+    assert!(after.0 != before.0 && after.1 != before.1, "{after:?}");
+}
+
+#[test]
 fn what_leaves_has_the_address_that_the_options_say() {
     let host = Host::new();
     let outside = host.outside();
