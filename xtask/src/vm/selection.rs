@@ -1,8 +1,8 @@
 //! Which tests run in the machine: emulation is slow, and most of what commands do is the same on
 //! every kernel.
 
-/// Beginnings of the names that run: what the kernel decides on, and what only it has. Every test
-/// has the program verified anew, which takes most of its time under emulation.
+/// Modules and tests that run: what the kernel decides on, and what only it has. Every test has the
+/// program verified anew, which takes most of its time under emulation.
 const CHOSEN: &[&str] = &[
     "crash::connect_that_makes_the_namespace",
     "crash::create",
@@ -28,12 +28,17 @@ const CHOSEN: &[&str] = &[
 pub(super) fn choose(all: &[String], filters: &[String]) -> Vec<String> {
     let is_chosen = |name: &&String| {
         if filters.is_empty() {
-            CHOSEN.iter().any(|start| name.starts_with(start))
+            CHOSEN.iter().any(|chosen| is(name, chosen))
         } else {
             filters.iter().any(|filter| name.contains(filter.as_str()))
         }
     };
     all.iter().filter(is_chosen).cloned().collect()
+}
+
+/// Whether a test is the chosen one, or of the chosen module.
+fn is(name: &str, chosen: &str) -> bool {
+    name == chosen || chosen.ends_with("::") && name.starts_with(chosen)
 }
 
 /// Says what runs and why not all.
@@ -54,9 +59,15 @@ mod tests {
     use super::{CHOSEN, choose};
 
     #[test]
-    fn names_select_by_their_beginning_and_filters_by_any_part() {
-        let all = ["bad_input::vlan::x", "forwarding::a", "vlan::b"].map(str::to_owned);
-        assert_eq!(choose(&all, &[]), ["forwarding::a", "vlan::b"]);
+    fn names_select_tests_and_modules_and_filters_any_part() {
+        let all = [
+            "bad_input::vlan::x",
+            "crash::create",
+            "crash::create_where",
+            "vlan::b",
+        ];
+        let all = all.map(str::to_owned);
+        assert_eq!(choose(&all, &[]), ["crash::create", "vlan::b"]);
         assert_eq!(
             choose(&all, &["vlan".to_owned()]),
             ["bad_input::vlan::x", "vlan::b"]
