@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use super::kernel::Kernel;
 
 /// Longer than the tests take on two slow CPUs; a machine that still runs then hangs.
-const TIMEOUT: Duration = Duration::from_mins(30);
+const TIMEOUT: Duration = Duration::from_mins(45);
 
 /// Lines that are repeated when something went wrong.
 const TAIL: usize = 40;
