@@ -100,11 +100,11 @@ mod nothing {
 
 #[cfg(test)]
 mod tests {
-    use crate::kernel::bpf::pins;
+    use crate::kernel::bpf::object;
 
     #[test]
     fn only_programs_for_debugging_have_a_log() {
-        let object = aya_obj::Object::parse(pins::OBJECT).expect("the embedded object is one");
+        let object = aya_obj::Object::parse(object::OBJECT).expect("the embedded object is one");
         assert!(object.maps.contains_key("PORTS"));
         let has_log = object.maps.contains_key("AYA_LOGS");
         assert_eq!(has_log, cfg!(feature = "bpf-log"));

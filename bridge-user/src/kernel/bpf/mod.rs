@@ -13,6 +13,7 @@ mod links;
 mod log;
 mod lookups;
 mod network;
+mod object;
 mod pinned;
 mod pins;
 mod port;
@@ -37,8 +38,9 @@ pub use hook::Hook;
 pub use links::LinkedPair;
 pub use lookups::Lookup;
 pub use network::{NetworkFacts, SubnetFacts};
+pub use object::object_hash;
 pub use pinned::Pinned;
-pub use pins::{check_owner, is_bpffs, is_pinned, layout, object_hash, purge};
+pub use pins::{check_owner, is_bpffs, is_pinned, layout, purge};
 pub use port::{FdbRecord, Port};
 pub use sizes::{OtherSize, endpoints_max, other_sizes};
 

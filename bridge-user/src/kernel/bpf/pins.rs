@@ -7,8 +7,7 @@
 //! links/ENDPOINT-ID                     one a port, on kernels with tcx
 //! links/ENDPOINT-ID-xdp                 one more where the datapath is xdp
 //! links/NETWORK-ID-egress               one a bridge, on kernels with tcx
-//! maps/PUBLISHED  programs/cgroup_bind4  links/cgroup-bind4  ...
-//!                                       with the first published port: `publish.rs`
+//! maps/PUBLISHED  links/cgroup-bind4  ...   with the first published port: `publish.rs`
 //! ```
 
 use std::fs::{self, DirBuilder, File};
@@ -16,20 +15,19 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use aya::Ebpf;
 use aya::maps::{Array, Map, MapData, MapError};
-use aya::programs::{Program, ProgramError, ProgramInfo, SchedClassifier, Xdp};
-use aya::{Ebpf, EbpfLoader};
+use aya::programs::{ProgramError, ProgramInfo, SchedClassifier, Xdp};
 use aya_obj::programs::XdpAttachType;
 use bridge_common::{LAYOUT_VERSION, Meta};
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
-use super::error::{Cause, failed};
-use super::{BpfError, hook, publish, sizes, xdp};
+use super::error::failed;
+use super::object::{load_over_pins, loaded_program, object_hash};
+use super::{BpfError, hook, publish, xdp};
 use crate::fault;
-use crate::kernel::netns::NetNs;
-use crate::kernel::probe;
 use crate::model::MapSizes;
 
 /// Where the kernel wants a BPF file system (Documentation/bpf, v6.18: "/sys/fs/bpf").
@@ -43,7 +41,7 @@ const PROGRAMS: [&str; 3] = [PROGRAM, XDP_PROGRAM, BRIDGE_PROGRAM];
 const XDP_LINK: &str = "-xdp";
 const BRIDGE_LINK: &str = "-egress";
 /// `META` is not among them: it is pinned when they all are.
-const MAPS: [&str; 13] = [
+pub(super) const MAPS: [&str; 13] = [
     "PORTS",
     "ENDPOINTS",
     "HINTS",
@@ -59,21 +57,9 @@ const MAPS: [&str; 13] = [
     "DECISION",
 ];
 
-pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("BRIDGE_USER_BPF_OBJECT"));
-
 fn root(part: &str) -> PathBuf {
     Path::new(ROOT).join(part)
 }
-
-/// FNV-1a hash of the embedded object (draft-eastlake-fnv, 64 bits), computed by build.rs.
-pub const fn object_hash() -> u64 {
-    OBJECT_HASH
-}
-
-const OBJECT_HASH: u64 = match u64::from_str_radix(env!("BRIDGE_USER_BPF_HASH"), 10) {
-    Ok(hash) => hash,
-    Err(_) => panic!("build.rs writes a number"),
-};
 
 /// Mounts a BPF file system where there is none.
 fn mount_bpffs() -> Result<(), BpfError> {
@@ -193,7 +179,7 @@ fn create(owner: u64, sizes: &MapSizes) -> Result<(), BpfError> {
     meta.pin(&path).map_err(failed("pin", path.display()))
 }
 
-/// Puts the embedded object's program in the place of the pinned one, at every port, over the
+/// Puts the embedded object's programs in the place of those that are pinned or attached, over the
 /// maps that are there. Ports keep forwarding meanwhile.
 fn replace(owner: u64, sizes: &MapSizes) -> Result<(), BpfError> {
     tracing::info!("replacing the pinned programs wherever they are attached");
@@ -222,33 +208,6 @@ fn replace(owner: u64, sizes: &MapSizes) -> Result<(), BpfError> {
     write_meta(&mut pinned, owner)
 }
 
-/// Loads the object over the maps that are pinned; the others are made, of these sizes. The programs
-/// are told what this kernel does, and which namespace is the host's.
-pub(super) fn load_over_pins(sizes: &MapSizes) -> Result<Ebpf, BpfError> {
-    let peer_scrubs = u8::from(probe::peer_scrubs());
-    let sockets_readable = u8::from(!probe::keeps_secrets());
-    let host_cookie = NetNs::host_cookie()?;
-    let pinned: Vec<(&str, PathBuf)> = MAPS
-        .into_iter()
-        .chain(publish::MAPS)
-        .map(|name| (name, map_path(name)))
-        .filter(|(_, path)| path.exists())
-        .collect();
-    let mut loader = EbpfLoader::new();
-    loader
-        .btf(None)
-        .override_global("PEER_SCRUBS", &peer_scrubs, true)
-        .override_global("SOCKETS_READABLE", &sockets_readable, true)
-        .override_global("HOST_COOKIE", &host_cookie, true);
-    for (map, _, entries) in sizes::entries(sizes) {
-        loader.map_max_entries(map, entries);
-    }
-    for (name, path) in &pinned {
-        loader.map_pin_path(name, path.as_path());
-    }
-    loader.load(OBJECT).map_err(|e| BpfError::Load(Box::new(e)))
-}
-
 pub(super) fn pin_map(object: &Ebpf, name: &str) -> Result<(), BpfError> {
     let path = map_path(name);
     let map = object
@@ -269,23 +228,6 @@ pub(super) fn put_in_place(new: &Path, place: &Path) -> Result<(), BpfError> {
     fs::rename(new, place).map_err(file_failed("rename", new))?;
     fault::step();
     Ok(())
-}
-
-pub(super) fn loaded_program<'o>(
-    object: &'o mut Ebpf,
-    name: &str,
-) -> Result<&'o mut Program, BpfError> {
-    let program = object
-        .program_mut(name)
-        .ok_or(BpfError::Missing("program that the loader needs"))?;
-    let loaded = match program {
-        Program::SchedClassifier(program) => program.load(),
-        Program::Xdp(program) => program.load(),
-        Program::CgroupSockAddr(program) => program.load(),
-        _ => return Err(BpfError::Missing("program of a kind that the loader knows")),
-    };
-    loaded.map_err(|error| failed("load program", name)(Cause::of_load(error)))?;
-    Ok(program)
 }
 
 fn take_meta(object: &mut Ebpf) -> Result<Array<MapData, Meta>, BpfError> {

@@ -17,10 +17,10 @@ use aya::programs::{CgroupAttachMode, CgroupSockAddr, ProgramError};
 use aya_obj::generated::{BPF_ANY, BPF_NOEXIST};
 use bridge_common::{PublishedKey, SocketAddress};
 
-use super::pins;
 use super::port::address_of;
 use super::sizes::write_failed;
 use super::{BpfError, DataPlane, absent_is_fine, failed};
+use super::{object, pins};
 use crate::fault;
 use crate::kernel::cgroup;
 use crate::model::{MapSizes, Published};
@@ -178,7 +178,7 @@ fn ensure_hooks(sizes: &MapSizes) -> Result<bool, BpfError> {
         "attaching the programs of published ports to {}",
         path.display()
     );
-    let mut object = pins::load_over_pins(sizes)?;
+    let mut object = object::load_over_pins(sizes)?;
     for name in MAPS {
         if !pins::map_path(name).exists() {
             pins::pin_map(&object, name)?;
@@ -210,7 +210,7 @@ pub(super) fn replace_hooks(object: &mut Ebpf) -> Result<(), BpfError> {
 /// A link that is not pinned yet ends with us: a crash in between leaves nothing.
 fn attach(object: &mut Ebpf, call: &str, root: &File) -> Result<(), BpfError> {
     let name = format!("cgroup_{call}");
-    let program = pins::loaded_program(object, &name)?;
+    let program = object::loaded_program(object, &name)?;
     let program: &mut CgroupSockAddr = program
         .try_into()
         .map_err(|error: ProgramError| failed("use program", &name)(error))?;

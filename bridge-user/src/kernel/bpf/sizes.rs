@@ -91,12 +91,12 @@ fn pinned(map: &'static str) -> Result<Option<u32>, BpfError> {
 #[cfg(test)]
 mod tests {
     use super::entries;
-    use crate::kernel::bpf::pins;
+    use crate::kernel::bpf::object;
     use crate::model::MapSizes;
 
     #[test]
     fn the_embedded_object_has_the_default_sizes() {
-        let object = aya_obj::Object::parse(pins::OBJECT).expect("the embedded object is one");
+        let object = aya_obj::Object::parse(object::OBJECT).expect("the embedded object is one");
         for (map, _, wanted) in entries(&MapSizes::default()) {
             assert_eq!(object.maps[map].max_entries(), wanted, "{map}");
         }
