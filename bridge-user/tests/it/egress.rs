@@ -68,12 +68,12 @@ fn nobody_outside_comes_with_an_endpoints_address() {
     };
     let ping = |from: &str, to: &str| host.ping_quickly("outside", &format!("-I {from} {to}"));
     let before = received();
-    assert!(!ping("10.77.0.77", "192.168.200.1"));
-    assert!(!ping("fd77::77", "fdee::1"));
+    assert!(!ping("10.77.0.77", "192.0.2.1"));
+    assert!(!ping("fd77::77", "2001:db8::1"));
     assert_eq!(received(), before);
     // That is how they would have been seen.
-    assert!(ping("192.168.200.2", "192.168.200.1"));
-    assert!(ping("fdee::2", "fdee::1"));
+    assert!(ping("192.0.2.2", "192.0.2.1"));
+    assert!(ping("2001:db8::2", "2001:db8::1"));
     let after = received();
     assert!(after.0 != before.0 && after.1 != before.1, "{after:?}");
 }
@@ -83,13 +83,13 @@ fn what_leaves_has_the_address_that_the_options_say() {
     let host = Host::new();
     let outside = host.outside();
     // Not for the host's own packets: masquerading takes what they have.
-    for address in ["192.168.200.77/32", "fdee::77/64"] {
+    for address in ["192.0.2.77/32", "2001:db8::77/64"] {
         let deprecated = "preferred_lft 0 nodad";
         host.call(&format!("ip addr add {address} dev up0 {deprecated}"))
             .ok();
     }
-    let link = ["192.168.200.1", "fdee::1"];
-    let fixed = ["192.168.200.77", "fdee::77"];
+    let link = ["192.0.2.1", "2001:db8::1"];
+    let fixed = ["192.0.2.77", "2001:db8::77"];
     let fixed_options = format!(
         "-o {DOCKERS}.host_ipv4={} -o {DOCKERS}.host_ipv6={}",
         fixed[0], fixed[1]
@@ -142,7 +142,7 @@ fn what_stays_within_a_network_keeps_its_address() {
         .ok();
     }
     assert_eq!(seen_by(&host, "a", &b), own);
-    assert_eq!(seen_by(&host, "a", &outside), ["192.168.200.1", "fdee::1"]);
+    assert_eq!(seen_by(&host, "a", &outside), ["192.0.2.1", "2001:db8::1"]);
 }
 
 /// Whether a TCP connection to port 5201 comes about.

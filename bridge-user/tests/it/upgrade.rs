@@ -45,22 +45,6 @@ fn another_build_puts_its_program_in_place() {
     host.transfer(&a, &c, &c.ipv6, 1).assert_fast();
 }
 
-/// Takes away all that a boot takes with it.
-fn reboot(host: &Host, bridge: &str, namespaces: &[&str]) {
-    for namespace in namespaces {
-        host.call(&format!("ip netns del {namespace}")).ok();
-    }
-    for words in [
-        &format!("ip link del {bridge}"),
-        "nft flush ruleset",
-        "umount /sys/fs/bpf",
-        "cp /proc/sys/kernel/random/uuid /run/boot-id",
-        "mount --bind /run/boot-id /proc/sys/kernel/random/boot_id",
-    ] {
-        host.call(words).ok();
-    }
-}
-
 #[test]
 fn a_reboot_restores_networks_and_what_comes_back() {
     let host = Host::new();
@@ -69,7 +53,7 @@ fn a_reboot_restores_networks_and_what_comes_back() {
     let bridge = host.bridge_of("n");
     let mac = || text(&host.link(None, &bridge).expect("the bridge exists")["address"]);
     let old_mac = mac();
-    reboot(&host, &bridge, &["a", "b", "made"]);
+    host.reboot(&bridge, &["a", "b", "made"]);
     host.netns("a");
     host.bridge_user("net ls").ok();
     assert_eq!((mac(), host.has_table()), (old_mac, true));
@@ -99,7 +83,7 @@ fn a_reboot_restores_networks_and_what_comes_back() {
 fn an_index_of_an_earlier_boot_may_be_another_ports() {
     let host = Host::new();
     let (a, b) = pair(&host);
-    reboot(&host, &host.bridge_of("n"), &["a", "b"]);
+    host.reboot(&host.bridge_of("n"), &["a", "b"]);
     host.netns("a");
     host.netns("b");
     // In this boot the bridge is the next link, and the leg that is restored first the one after:

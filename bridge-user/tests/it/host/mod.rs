@@ -25,7 +25,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 pub(crate) use call::{Call, Ran, Running};
 pub(crate) use kernel::{Address, array, number, text};
 pub(crate) use nameserver::{answer_to, fails, is_silent, says};
-pub(crate) use networks::Endpoint;
+pub(crate) use networks::{Endpoint, OUTSIDE, UPLINK};
 pub(crate) use wire::{Arrival, Tap, Wire, link_local, mac};
 
 /// The binary under test, by its path on every host.

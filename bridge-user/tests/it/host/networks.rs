@@ -5,6 +5,10 @@ use serde_json::Value;
 use super::kernel::{array, text};
 use super::{Host, wait_until};
 
+/// Addresses of the host on its wire to the machine outside, and of that machine.
+pub(crate) const UPLINK: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
+pub(crate) const OUTSIDE: [&str; 2] = ["192.0.2.2", "2001:db8::2"];
+
 /// An endpoint, as `net connect --format json` prints it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint {
@@ -60,22 +64,24 @@ impl Host {
     #[track_caller]
     pub(crate) fn outside(&self) -> Endpoint {
         self.netns("outside");
-        for words in [
-            "link add up0 type veth peer name eth0 netns outside",
-            "addr add 192.168.200.1/24 dev up0",
-            "addr add fdee::1/64 dev up0 nodad",
-            "link set up0 up",
-            "-n outside addr add 192.168.200.2/24 dev eth0",
-            "-n outside addr add fdee::2/64 dev eth0 nodad",
-            "-n outside link set eth0 up",
-            "-n outside route add default via 192.168.200.1",
-            "-n outside route add default via fdee::1",
-        ] {
-            self.call(&format!("ip {words}")).ok();
+        self.call("ip link add up0 type veth peer name eth0 netns outside")
+            .ok();
+        for (netns, link, [ipv4, ipv6]) in [("", "up0", UPLINK), ("-n outside", "eth0", OUTSIDE)] {
+            for words in [
+                format!("addr add {ipv4}/24 dev {link}"),
+                format!("addr add {ipv6}/64 dev {link} nodad"),
+                format!("link set {link} up"),
+            ] {
+                self.call(&format!("ip {netns} {words}")).ok();
+            }
+        }
+        for gateway in UPLINK {
+            self.call(&format!("ip -n outside route add default via {gateway}"))
+                .ok();
         }
         // Link-local addresses are still probed: until then there is no IPv6 beyond the wire.
         wait_until("the wire to the outside works", || {
-            self.host_pings("192.168.200.2") && self.host_pings("fdee::2")
+            OUTSIDE.iter().all(|address| self.host_pings(address))
         });
         let link = self.call("ip -n outside -j link show dev eth0").json();
         Endpoint {
@@ -84,8 +90,25 @@ impl Host {
             interface: "eth0".into(),
             host_leg: "up0".into(),
             mac: text(&link[0]["address"]),
-            ipv4: "192.168.200.2".into(),
-            ipv6: "fdee::2".into(),
+            ipv4: OUTSIDE[0].into(),
+            ipv6: OUTSIDE[1].into(),
+        }
+    }
+
+    /// Takes away all that a boot takes with it.
+    #[track_caller]
+    pub(crate) fn reboot(&self, bridge: &str, namespaces: &[&str]) {
+        for namespace in namespaces {
+            self.call(&format!("ip netns del {namespace}")).ok();
+        }
+        for words in [
+            &format!("ip link del {bridge}"),
+            "nft flush ruleset",
+            "umount /sys/fs/bpf",
+            "cp /proc/sys/kernel/random/uuid /run/boot-id",
+            "mount --bind /run/boot-id /proc/sys/kernel/random/boot_id",
+        ] {
+            self.call(words).ok();
         }
     }
 

@@ -1,8 +1,8 @@
 //! Endpoints that reach published ports by the host's addresses: their own, their neighbours', and
 //! those of other networks.
 
-use super::{HOST, UdpServer, add_outside, publish, say, serve, url, who};
-use crate::host::{Host, array, text};
+use super::{UdpServer, publish, say, serve, url, who};
+use crate::host::{Host, UPLINK, array, text};
 
 /// The gateway of a network, of the family that an address is of.
 fn gateway(host: &Host, network: &str, like: &str) -> String {
@@ -17,7 +17,7 @@ fn gateway(host: &Host, network: &str, like: &str) -> String {
 #[track_caller]
 fn assert_hairpin(br_netfilter: bool, options: &str) {
     let host = Host::with_br_netfilter(br_netfilter);
-    add_outside(&host);
+    host.outside();
     host.create(&format!("--ipv6 {options} n"));
     host.create("--ipv6 other");
     publish(&host, "-p 8080:80 -p 5353:53/udp n web");
@@ -25,7 +25,7 @@ fn assert_hairpin(br_netfilter: bool, options: &str) {
     host.join("other", "stranger");
     let _server = serve(&host, "web", 80);
     let _udp = UdpServer::start(&host, "web", 53);
-    for address in HOST {
+    for address in UPLINK {
         let seen = gateway(&host, "n", address);
         for client in ["web", "neighbour", "stranger"] {
             // Again, for what the first one may have changed: neighbours, routes, redirects.
@@ -91,13 +91,13 @@ fn endpoints_reach_published_ports_over_xdp() {
 fn internal_networks_stay_inside() {
     for br_netfilter in [false, true] {
         let host = Host::with_br_netfilter(br_netfilter);
-        add_outside(&host);
+        host.outside();
         host.create("--ipv6 n");
         host.create("--ipv6 --internal inside");
         publish(&host, "-p 8080:80 n web");
         host.join("inside", "a");
         let _server = serve(&host, "web", 80);
-        for address in HOST {
+        for address in UPLINK {
             for at in [address.to_owned(), gateway(&host, "inside", address)] {
                 assert_eq!(who(&host, Some("a"), &url(&at, 8080)), None, "{at}");
             }

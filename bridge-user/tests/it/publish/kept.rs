@@ -1,12 +1,12 @@
 //! What is published stays so: past lost elements, killed commands, a reboot.
 
-use super::{HOST, OUTSIDE, UdpServer, add_outside, elements, publish, say, serve, who};
-use crate::host::Host;
+use super::{UdpServer, elements, publish, say, serve, who};
+use crate::host::{Host, OUTSIDE, UPLINK};
 
 #[test]
 fn what_the_table_lost_comes_back() {
     let host = Host::new();
-    add_outside(&host);
+    host.outside();
     host.create("n");
     publish(&host, "-p 8080:80 -p 192.0.2.1:8081:80 n web");
     let _server = serve(&host, "web", 80);
@@ -37,7 +37,7 @@ fn what_the_table_lost_comes_back() {
 #[test]
 fn what_others_changed_is_put_right() {
     let host = Host::new();
-    add_outside(&host);
+    host.outside();
     host.create("n");
     let foreign = |change: &str, port: u16| {
         let element = match change {
@@ -64,20 +64,10 @@ fn what_others_changed_is_put_right() {
 #[test]
 fn a_reboot_takes_them_until_their_sandbox_comes_back() {
     let host = Host::new();
-    add_outside(&host);
+    host.outside();
     host.create("--ipv6 n");
     publish(&host, "-p 5353:53/udp n web");
-    let bridge = host.bridge_of("n");
-    for words in [
-        "ip netns del web",
-        &format!("ip link del {bridge}"),
-        "nft flush ruleset",
-        "umount /sys/fs/bpf",
-        "cp /proc/sys/kernel/random/uuid /run/boot-id",
-        "mount --bind /run/boot-id /proc/sys/kernel/random/boot_id",
-    ] {
-        host.call(words).ok();
-    }
+    host.reboot(&host.bridge_of("n"), &["web"]);
     host.bridge_user("net ls").ok();
     assert_eq!(elements(&host, "map", "published4_all"), [0; 0]);
     let held = host.bridge_user("net connect -p 5353:1/udp --create n other");
@@ -85,7 +75,7 @@ fn a_reboot_takes_them_until_their_sandbox_comes_back() {
     host.netns("web");
     host.bridge_user("net ls").ok();
     let _udp = UdpServer::start(&host, "web", 53);
-    for (address, from) in HOST.iter().zip(OUTSIDE) {
+    for (address, from) in UPLINK.iter().zip(OUTSIDE) {
         assert_eq!(say(&host, Some("outside"), address, 5353), from);
     }
     host.bridge_user("net disconnect n web").ok();

@@ -20,30 +20,8 @@ use serde_json::Value;
 
 use crate::host::{Host, Running, wait_until};
 
-/// Addresses of the host on the wire to the machine outside, and of that.
-const HOST: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
-const OUTSIDE: [&str; 2] = ["192.0.2.2", "2001:db8::2"];
-
 /// What the servers serve.
 const WWW: &str = "/run/www";
-
-/// A machine that the host has a wire to: the namespace `outside`.
-#[track_caller]
-fn add_outside(host: &Host) {
-    host.netns("outside");
-    host.call("ip link add up0 type veth peer name eth0 netns outside")
-        .ok();
-    for (netns, link, addresses) in [("", "up0", HOST), ("-n outside", "eth0", OUTSIDE)] {
-        let ip = |words: String| host.call(&format!("ip {netns} {words}")).ok();
-        ip(format!("address add {}/24 dev {link}", addresses[0]));
-        ip(format!("address add {}/64 dev {link} nodad", addresses[1]));
-        ip(format!("link set {link} up"));
-    }
-    for gateway in HOST {
-        host.call(&format!("ip -n outside route add default via {gateway}"))
-            .ok();
-    }
-}
 
 /// A web server in a namespace, that says who asks it: /cgi-bin/who.
 #[track_caller]

@@ -5,18 +5,24 @@ use std::time::Duration;
 
 use bridge_ebpf::testing::udp4;
 
-use super::{HOST, OUTSIDE, UdpServer, add_outside, elements, publish, say, serve, url, who};
-use crate::host::{Endpoint, Host, mac, text};
+use super::{UdpServer, elements, publish, say, serve, url, who};
+use crate::host::{Endpoint, Host, OUTSIDE, Running, UPLINK, mac, text};
+
+/// A web server at port 8080 and one for datagrams at 5353, and a machine outside.
+fn web_and_dns() -> (Host, Running, UdpServer) {
+    let host = Host::new();
+    host.outside();
+    host.create("--ipv6 n");
+    publish(&host, "-p 8080:80 -p 5353:53/udp n web");
+    let web = serve(&host, "web", 80);
+    let udp = UdpServer::start(&host, "web", 53);
+    (host, web, udp)
+}
 
 #[test]
 fn the_outside_is_seen_by_its_own_address() {
-    let host = Host::new();
-    add_outside(&host);
-    host.create("--ipv6 n");
-    publish(&host, "-p 8080:80 -p 5353:53/udp n web");
-    let _server = serve(&host, "web", 80);
-    let _udp = UdpServer::start(&host, "web", 53);
-    for (address, from) in HOST.iter().zip(OUTSIDE) {
+    let (host, _web, _udp) = web_and_dns();
+    for (address, from) in UPLINK.iter().zip(OUTSIDE) {
         let at = url(address, 8080);
         let page = host.exec("outside", &format!("curl -s -m 2 http://{at}/"));
         assert_eq!(page.ok(), "hello\n");
@@ -32,14 +38,9 @@ fn the_outside_is_seen_by_its_own_address() {
 
 #[test]
 fn the_host_uses_its_own_addresses() {
-    let host = Host::new();
-    add_outside(&host);
-    host.create("--ipv6 n");
-    publish(&host, "-p 8080:80 -p 5353:53/udp n web");
-    let _server = serve(&host, "web", 80);
-    let _udp = UdpServer::start(&host, "web", 53);
+    let (host, _web, _udp) = web_and_dns();
     let gateway = host.gateway_of("n");
-    for address in [HOST[0], HOST[1], &gateway] {
+    for address in [UPLINK[0], UPLINK[1], &gateway] {
         assert_eq!(
             who(&host, None, &url(address, 8080)).as_deref(),
             Some(address)
@@ -51,7 +52,7 @@ fn the_host_uses_its_own_addresses() {
 #[test]
 fn one_address_of_the_host_is_not_the_others() {
     let host = Host::new();
-    add_outside(&host);
+    host.outside();
     host.call("ip address add 192.0.2.9/24 dev up0").ok();
     host.create("--ipv6 n");
     publish(&host, "-p 192.0.2.1:8080:80 -p [2001:db8::1]:8081:80 n web");
@@ -72,7 +73,7 @@ fn one_address_of_the_host_is_not_the_others() {
 #[test]
 fn loopback_is_not_reached_from_outside() {
     let host = Host::new();
-    add_outside(&host);
+    host.outside();
     // As kube-proxy leaves it: with 0, the kernel itself refuses such frames.
     host.call("sysctl -q -w net.ipv4.conf.all.route_localnet=1")
         .ok();
@@ -82,7 +83,7 @@ fn loopback_is_not_reached_from_outside() {
         "-p 127.0.0.1:5353:53/udp -p [::1]:5353:53/udp -p 5454:53/udp n web",
     );
     let _udp = UdpServer::start(&host, "web", 53);
-    for address in HOST {
+    for address in UPLINK {
         assert_eq!(say(&host, Some("outside"), address, 5353), "");
         assert_ne!(say(&host, Some("outside"), address, 5454), "");
     }
@@ -141,7 +142,7 @@ fn checked(mut frame: Vec<u8>) -> Vec<u8> {
 #[test]
 fn only_those_may_who_are_let() {
     let host = Host::new();
-    add_outside(&host);
+    host.outside();
     host.call("ip -n outside address add 192.0.2.77/24 dev eth0")
         .ok();
     host.call("ip -n outside address add 198.51.100.7/32 dev lo")

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
 
-use super::{HOST, OUTSIDE, UdpServer, add_outside, connect, publish};
-use crate::host::Host;
+use super::{UdpServer, connect, publish};
+use crate::host::{Host, OUTSIDE, UPLINK};
 
 /// One socket outside, that asks again and again.
 fn flow(host: &Host, address: &str, port: u16) -> UdpSocket {
@@ -43,10 +43,10 @@ fn ask(socket: &UdpSocket) -> Option<String> {
 #[test]
 fn a_flow_follows_what_is_published() {
     let host = Host::new();
-    add_outside(&host);
+    host.outside();
     host.create("--ipv6 n");
     host.join("n", "other");
-    let flows = HOST.map(|address| flow(&host, address, 5353));
+    let flows = UPLINK.map(|address| flow(&host, address, 5353));
     let assert_all = |expected: [Option<&str>; 2], when: &str| {
         for (flow, expected) in flows.iter().zip(expected) {
             assert_eq!(ask(flow).as_deref(), expected, "{when}");
@@ -67,12 +67,12 @@ fn a_flow_follows_what_is_published() {
 #[test]
 fn other_flows_go_on() {
     let host = Host::new();
-    add_outside(&host);
+    host.outside();
     host.create("--ipv6 n");
     publish(&host, "-p 5353:53/udp n web");
     publish(&host, "-p 5454:53/udp n other");
     let _web = UdpServer::start(&host, "other", 53);
-    let flow = flow(&host, HOST[0], 5454);
+    let flow = flow(&host, UPLINK[0], 5454);
     assert_eq!(ask(&flow).as_deref(), Some(OUTSIDE[0]));
     let entries = || {
         let table = host.call("cat /proc/net/nf_conntrack").ok();
