@@ -40,6 +40,15 @@ pub struct Holder {
 }
 
 impl Transport {
+    /// That of a protocol, where the kernel has a table of it here.
+    fn of(protocol: Protocol) -> Option<Self> {
+        match protocol {
+            Protocol::Tcp => Some(Self::Tcp),
+            Protocol::Udp => Some(Self::Udp),
+            Protocol::Sctp => None,
+        }
+    }
+
     /// Its name, in lower case.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -119,17 +128,20 @@ pub fn free_port_range() -> RangeInclusive<u16> {
 
 /// Who keeps others from binding to a port. It takes a look at every process.
 pub fn holder_in_the_way(protocol: Protocol, at: SocketAddr) -> Option<Holder> {
-    let transport = match protocol {
-        Protocol::Tcp => Transport::Tcp,
-        Protocol::Udp => Transport::Udp,
-        Protocol::Sctp => return None,
-    };
-    let holds = |local: SocketAddr, state: &str| {
-        let is_live = transport == Transport::Udp || state != TIME_WAIT;
-        let both_all = at.ip().is_unspecified() && local.is_ipv4() == at.is_ipv4();
-        is_live && (takes(local, at) || both_all && local.port() == at.port())
-    };
+    let transport = Transport::of(protocol)?;
+    let is_live = |state: &str| transport == Transport::Udp || state != TIME_WAIT;
+    let holds = |local: SocketAddr, state: &str| is_live(state) && overlap(local, at);
     sockets(transport, holds).into_iter().next()
+}
+
+/// The first of these addresses and ports that a socket takes what comes to, or a part of it.
+pub fn first_served(protocol: Protocol, at: &[SocketAddr]) -> Option<(SocketAddr, Holder)> {
+    let transport = Transport::of(protocol)?;
+    let is_taking = |state: &str| transport == Transport::Udp || state == LISTEN;
+    let served = |local| at.iter().copied().find(|at| overlap(local, *at));
+    let holds = |local: SocketAddr, state: &str| is_taking(state) && served(local).is_some();
+    let holder = sockets(transport, holds).into_iter().next()?;
+    Some((served(holder.local)?, holder))
 }
 
 /// The sockets of this namespace that take what comes `at` an address and port, bound to it or to all.
@@ -188,6 +200,12 @@ fn takes(local: SocketAddr, at: SocketAddr) -> bool {
         IpAddr::V6(ip) => ip.is_unspecified(),
     };
     local.port() == at.port() && (is_all || local.ip() == at.ip())
+}
+
+/// Whether a socket that is bound so takes some of what comes `at`.
+fn overlap(local: SocketAddr, at: SocketAddr) -> bool {
+    let both_all = at.ip().is_unspecified() && local.is_ipv4() == at.is_ipv4();
+    takes(local, at) || both_all && local.port() == at.port()
 }
 
 /// The first process that has a descriptor of this name.

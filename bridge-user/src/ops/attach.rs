@@ -123,6 +123,7 @@ impl Context {
         let joined = self
             .ensure_endpoint(network, &endpoint, namespace, &mut inside)
             .and_then(|()| {
+                self.check_unserved(&endpoint)?;
                 fault::step();
                 self.refresh_names(&endpoint)?;
                 fault::step();

@@ -131,6 +131,30 @@ impl Context {
         Ok(())
     }
 
+    /// Refuses published ports that a process of the host has all the same: it may have come between the
+    /// look at them and the programs that keep others from them, or before its endpoint came back.
+    pub(super) fn check_unserved(&self, endpoint: &Endpoint) -> Result<(), Error> {
+        let published = self.published_of(endpoint)?;
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            let publications = published.iter().map(|published| &published.publication);
+            let of_protocol = publications.filter(|publication| publication.protocol == protocol);
+            let at: Vec<SocketAddr> = of_protocol.map(Publication::at).collect();
+            if at.is_empty() {
+                continue;
+            }
+            if let Some((at, holder)) = sockets::first_served(protocol, &at) {
+                let source = PortError::InUse(Some(holder));
+                return Err(NotPublished::Bind {
+                    at,
+                    protocol,
+                    source,
+                }
+                .into());
+            }
+        }
+        Ok(())
+    }
+
     /// Makes them lead nowhere, established connections among them.
     pub(super) fn ensure_unpublished(&mut self, endpoint: &Endpoint) -> Result<(), Error> {
         let published = self.published_of(endpoint)?;

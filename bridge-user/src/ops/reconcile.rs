@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
-use super::error::Errors;
+use super::error::{Errors, chain};
 use super::lock::{Lock, Object};
 use super::sandbox::Liveness;
 use super::{Context, Error};
@@ -195,6 +195,10 @@ impl Context {
     ) -> Result<(), Error> {
         let mut inside = Netlink::open_in(namespace)?;
         self.ensure_endpoint(network, endpoint, namespace, &mut inside)?;
+        if let Err(error) = self.check_unserved(endpoint) {
+            // It is the endpoint's all the same; the server there gets nothing any more from outside.
+            tracing::warn!("warning: {}: {}", endpoint.name, chain(&error));
+        }
         self.refresh_names(endpoint)
     }
 }

@@ -1,5 +1,7 @@
 //! What is published stays so: past lost elements, killed commands, a reboot.
 
+use std::net::UdpSocket;
+
 use super::{UdpServer, elements, publish, say, serve, who};
 use crate::host::{Host, OUTSIDE, UPLINK};
 
@@ -72,8 +74,22 @@ fn a_reboot_takes_them_until_their_sandbox_comes_back() {
     assert_eq!(elements(&host, "map", "published4_all"), [0; 0]);
     let held = host.bridge_user("net connect -p 5353:1/udp --create n other");
     held.fails_with(1, &["port is already allocated", "web of network n"]);
+    // Nothing keeps a process from the port meanwhile, but it is told of.
+    let server = host.inside(|| UdpSocket::bind(("0.0.0.0", 5353)));
+    let server = server.expect("the port is not published now");
     host.netns("web");
-    host.bridge_user("net ls").ok();
+    let said = host.bridge_user("net ls").run();
+    assert_eq!(said.code, Some(0), "{said}");
+    for part in [
+        "web",
+        "address already in use",
+        "another server has 0.0.0.0:5353",
+    ] {
+        assert!(said.stderr.contains(part), "{part}: {said}");
+    }
+    drop(server);
+    let said = host.bridge_user("reconcile").run();
+    assert_eq!((said.code, &*said.stderr), (Some(0), ""));
     let _udp = UdpServer::start(&host, "web", 53);
     for (address, from) in UPLINK.iter().zip(OUTSIDE) {
         assert_eq!(say(&host, Some("outside"), address, 5353), from);
