@@ -122,7 +122,7 @@ impl Context {
         let sizes = self.config.maps;
         self.data_plane()?.ensure_published(&sizes, &published)?;
         fault::step();
-        // A table that was lost meanwhile is written whole.
+        // A table that somebody changed meanwhile is written whole.
         if nft::ensure_published(&published).is_err() {
             self.write_shared(None)?;
         }

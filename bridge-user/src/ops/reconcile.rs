@@ -1,7 +1,7 @@
 //! Making the kernel be as the rows say, whatever happened in between.
 //!
-//! `sweep` runs at the start of every command: it looks for what is not as it should be, by dumps of
-//! the links and of our table and a look at the namespace files, and reconciles only that. `reconcile`
+//! `sweep` runs at the start of every command: it looks for what is not as it should be, by a dump of
+//! the links and looks at our table, the pins and the namespace files, and reconciles only that. `reconcile`
 //! does all.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,7 +51,7 @@ impl Context {
             return errors.into_result();
         }
         if !table_is_right(&networks) {
-            errors.note(self.ensure_shared(None));
+            errors.note(self.restore_table());
         }
         let pinned = Pinned::look();
         let links = netlink::links(&mut self.netlink)?;
@@ -89,6 +89,15 @@ impl Context {
             }
         }
         errors.into_result()
+    }
+
+    /// Writes the table again, unless what was seen was a command's work on it.
+    fn restore_table(&mut self) -> Result<(), Error> {
+        let _lock = self.lock(Object::Shared)?;
+        if table_is_right(&self.store.rows().networks()?) {
+            return Ok(());
+        }
+        self.write_shared(None)
     }
 
     /// Endpoints whose published ports the host's own processes could take, and this host could keep.
@@ -206,9 +215,8 @@ impl Context {
 /// A flushed table keeps nothing apart. One that cannot be looked at is written again, where nft says
 /// why it cannot be.
 fn table_is_right(networks: &[Network]) -> bool {
-    let ready = networks.iter().filter(|n| n.state == State::Ready);
-    let mut bridges = ready.map(|network| network.bridge.as_str()).peekable();
-    bridges.peek().is_none() || nft::Seen::look().is_ok_and(|seen| seen.is_whole(bridges))
+    let ready = networks.iter().any(|n| n.state == State::Ready);
+    !ready || nft::is_whole().unwrap_or(false)
 }
 
 fn network_is_right(network: &Network, pinned: &Pinned, links: &BTreeMap<&str, &Link>) -> bool {

@@ -1,4 +1,4 @@
-//! What wakes the daemon: links that go, rules that go, namespaces that come, a state that changes.
+//! What wakes the daemon: links that go, a table that changes, namespaces that come, a state that changes.
 
 use std::io;
 use std::os::fd::AsFd as _;
@@ -95,8 +95,8 @@ impl Events {
             wakes.refresh.notify_one();
             self.watch_directories();
         }
-        while let Some(lost) = waited_for(self.table.lost())? {
-            if lost {
+        while let Some(changed) = waited_for(self.table.changed())? {
+            if changed {
                 wakes.sweep.notify_one();
             }
         }

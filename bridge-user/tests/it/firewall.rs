@@ -5,24 +5,36 @@ use std::time::{Duration, Instant};
 use crate::host::{Host, text, wait_until};
 
 /// Ways to lose a table, or a part of it.
-const LOSSES: [&str; 6] = [
+const LOSSES: [&str; 12] = [
     "nft flush ruleset",
     "nft delete table inet bridge_user",
     "nft flush table inet bridge_user",
     "nft flush chain inet bridge_user forward",
     "nft flush set inet bridge_user bridges",
-    // A ruleset that was saved before there was this network.
-    "nft -f /run/saved.nft",
+    "nft flush set inet bridge_user subnets6",
+    "nft flush map inet bridge_user published4_all",
+    "nft delete element inet bridge_user published6_all { tcp . 8080 }",
+    "nft delete element inet bridge_user allowed4 { 0.0.0.0/0 . tcp . 8080 . 10.0.0.0/8 }",
+    "nft add element inet bridge_user published4_all { udp . 53 : 10.90.0.77 . 53 }",
+    // Rulesets that were saved before there was this network, and before a port was published.
+    "nft -f /run/before-network.nft",
+    "nft -f /run/before-port.nft",
 ];
 
-/// A network, and the ruleset of a time before it.
+/// A network with a published port, and the rulesets of times before them.
 fn host() -> Host {
     let host = Host::new();
+    let save = |file: &str| {
+        let save = format!("(echo flush ruleset; nft list ruleset) >/run/{file}.nft");
+        host.call("sh -c").arg(&save).ok();
+    };
     host.create("before");
-    let save = "(echo flush ruleset; nft list ruleset) >/run/saved.nft";
-    host.call("sh -c").arg(save).ok();
+    save("before-network");
     host.create("--ipv6 n");
     host.join("n", "a");
+    save("before-port");
+    host.netns("b");
+    host.connect("-p 8080:80 --publish-from 10.0.0.0/8 --publish-from fd00::/8 n b");
     host
 }
 
@@ -65,10 +77,28 @@ fn a_table_that_is_whole_is_left_alone() {
         "a table that is written anew has other handles"
     );
     let before = handles();
-    host.bridge_user("net connect --create n b").ok();
-    host.bridge_user("net disconnect n b").ok();
+    host.bridge_user("net connect --create n c").ok();
+    host.bridge_user("net disconnect n c").ok();
     host.bridge_user("net ls").ok();
     assert_eq!(handles(), before);
+    // Ports come and go in a table that stays.
+    let table = || {
+        let tables = host.call("nft -a list tables").ok();
+        let mut lines = tables.lines().filter(|line| line.contains("bridge_user"));
+        lines.next().map(str::to_owned)
+    };
+    let before = table();
+    assert!(before.is_some());
+    host.bridge_user("net connect --create -p 8081:80 n c").ok();
+    host.bridge_user("net ls").ok();
+    host.bridge_user("net disconnect n c").ok();
+    assert_eq!(table(), before);
+    // What others do to tables of their own has it written again, once.
+    host.call("nft add table inet foreign").ok();
+    host.bridge_user("net ls").ok();
+    let again = handles();
+    host.bridge_user("net ls").ok();
+    assert_eq!(handles(), again);
 }
 
 /// What doctor warns of among firewalls, and says to do.

@@ -90,6 +90,12 @@ impl Netfilter {
         self.0.exchange(message.clone(), flags).map(drop)
     }
 
+    /// Asks for one object.
+    pub fn read(&mut self, message: &NetfilterMessage) -> io::Result<Vec<NetfilterMessage>> {
+        let flags = NLM_F_REQUEST | NLM_F_ACK;
+        self.0.exchange(message.clone(), flags)
+    }
+
     /// Asks for all objects that a message selects.
     pub fn dump(&mut self, message: &NetfilterMessage) -> io::Result<Vec<NetfilterMessage>> {
         self.0.dump(message)

@@ -13,9 +13,11 @@ use std::fmt::{Display, Write as _};
 use std::io::{self, Write as _};
 use std::process::{Command, Output, Stdio};
 
-pub use look::Seen;
+pub use look::is_whole;
 pub use published::{ensure_published, ensure_published_absent};
 pub use watch::TableWatch;
+
+use look::Stamp;
 
 use crate::model::{Gateway, Network, Pool, Published, Source};
 
@@ -31,10 +33,15 @@ pub enum NftError {
     /// It refused.
     #[error("nft refused the table inet bridge_user: {0}")]
     Refused(String),
+    /// It is not to be added to: it has to be written whole.
+    #[error("somebody else changed the ruleset of nft, or the table inet bridge_user is not there")]
+    Changed,
 }
 
 /// Makes the table be what these networks and published ports say, in one transaction.
 pub fn ensure_table(networks: &[&Network], published: &[Published]) -> Result<(), NftError> {
+    // Where nobody can look, nft says why.
+    let stamp = Stamp::next().ok();
     let mut ruleset = format!("{ABSENT}{TABLE}");
     let all = networks.iter().map(|network| (quoted(network), *network));
     add_elements(
@@ -67,6 +74,9 @@ pub fn ensure_table(networks: &[&Network], published: &[Published]) -> Result<()
         }
     }
     published::add_published(&mut ruleset, published);
+    if let Some(stamp) = stamp {
+        stamp.add_to(&mut ruleset);
+    }
     apply(&ruleset)
 }
 

@@ -7,21 +7,22 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::look::Stamp;
 use super::{NftError, add_elements, apply, delete_elements};
 use crate::model::Published;
 
 /// Keys of sets and maps, and what is behind those of maps.
 type Elements = BTreeMap<&'static str, Vec<(String, Option<String>)>>;
 
-/// Makes the table have these, in one transaction.
+/// Makes the table have these, in one transaction. A table that is not as we wrote it is refused.
 pub fn ensure_published(published: &[Published]) -> Result<(), NftError> {
     let mut ruleset = String::new();
     add_published(&mut ruleset, published);
-    apply_some(&ruleset)
+    apply_some(ruleset)
 }
 
-/// Makes the table have none of these. It is an error to delete what is not there, and none to add
-/// what is.
+/// Makes the table have none of these. As [`ensure_published`]. It is an error to delete what is not there,
+/// and none to add what is.
 pub fn ensure_published_absent(published: &[Published]) -> Result<(), NftError> {
     let mut ruleset = String::new();
     add_published(&mut ruleset, published);
@@ -29,7 +30,7 @@ pub fn ensure_published_absent(published: &[Published]) -> Result<(), NftError> 
         let keys = elements.into_iter().map(|(key, _)| key);
         delete_elements(&mut ruleset, set, keys);
     }
-    apply_some(&ruleset)
+    apply_some(ruleset)
 }
 
 /// Adds all of them to a table that is written.
@@ -84,12 +85,13 @@ fn elements(published: &[Published]) -> Elements {
 }
 
 /// nft need not run for publications on loopback addresses alone.
-fn apply_some(ruleset: &str) -> Result<(), NftError> {
+fn apply_some(mut ruleset: String) -> Result<(), NftError> {
     if ruleset.is_empty() {
-        Ok(())
-    } else {
-        apply(ruleset)
+        return Ok(());
     }
+    let stamp = Stamp::next_if_whole().ok().flatten();
+    stamp.ok_or(NftError::Changed)?.add_to(&mut ruleset);
+    apply(&ruleset)
 }
 
 #[cfg(test)]

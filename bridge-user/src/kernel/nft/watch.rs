@@ -10,12 +10,17 @@ use netlink_sys::{Socket, SocketAddr};
 use super::look::{TABLE_NAME, message_type};
 use crate::kernel::netlink::NetfilterMessage;
 
-/// What takes something out of a table.
-const LOSSES: [libc::c_int; 5] = [
+/// What changes a table, and what it is in.
+const CHANGES: [libc::c_int; 10] = [
+    libc::NFT_MSG_NEWTABLE,
     libc::NFT_MSG_DELTABLE,
+    libc::NFT_MSG_NEWCHAIN,
     libc::NFT_MSG_DELCHAIN,
+    libc::NFT_MSG_NEWRULE,
     libc::NFT_MSG_DELRULE,
+    libc::NFT_MSG_NEWSET,
     libc::NFT_MSG_DELSET,
+    libc::NFT_MSG_NEWSETELEM,
     libc::NFT_MSG_DELSETELEM,
 ];
 
@@ -33,19 +38,19 @@ impl TableWatch {
         Ok(Self(socket))
     }
 
-    /// The next event that waits: whether our table may have lost something.
+    /// The next event that waits: whether our table may have changed, by us or by others.
     ///
     /// # Errors
     ///
     /// `WouldBlock` when none does.
-    pub fn lost(&self) -> io::Result<bool> {
+    pub fn changed(&self) -> io::Result<bool> {
         let datagram = match self.0.recv_from_full() {
             Ok((datagram, _)) => datagram,
             // Some events were lost: whatever they were.
             Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => return Ok(true),
             Err(e) => return Err(e),
         };
-        Ok(is_loss(&datagram))
+        Ok(is_change(&datagram))
     }
 }
 
@@ -55,8 +60,8 @@ impl AsFd for TableWatch {
     }
 }
 
-/// Whether one of a datagram's messages takes something out of our table.
-fn is_loss(mut datagram: &[u8]) -> bool {
+/// Whether one of a datagram's messages changes our table.
+fn is_change(mut datagram: &[u8]) -> bool {
     while !datagram.is_empty() {
         let Ok(message) = NetlinkMessage::<NetfilterMessage>::deserialize(datagram) else {
             // Whatever it is.
@@ -65,7 +70,7 @@ fn is_loss(mut datagram: &[u8]) -> bool {
         let length = (message.header.length as usize).next_multiple_of(4);
         datagram = datagram.get(length.max(4)..).unwrap_or_default();
         if let NetlinkPayload::InnerMessage(message) = message.payload
-            && LOSSES.map(message_type).contains(&message.kind)
+            && CHANGES.map(message_type).contains(&message.kind)
             && message
                 .attributes
                 .first(TABLE_NAME)

@@ -96,7 +96,8 @@ impl Host {
         lines.map(str::to_owned).collect()
     }
 
-    /// The ruleset without handles: a table that was written anew is the same table.
+    /// The ruleset without handles, and without the number of the transaction that wrote our table: one
+    /// that was written anew is the same table.
     pub(crate) fn rules(&self) -> Vec<String> {
         let rules = self.call("nft -j list ruleset").json();
         let mut entries = array(&rules["nftables"]).to_vec();
@@ -108,6 +109,9 @@ impl Host {
                 .flat_map(|o| o.values_mut())
             {
                 object.as_object_mut().map(|object| object.remove("handle"));
+                if object["name"] == "written" {
+                    object.as_object_mut().map(|set| set.remove("elem"));
+                }
             }
         }
         entries.iter().map(ToString::to_string).collect()
