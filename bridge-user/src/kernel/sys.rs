@@ -1,8 +1,11 @@
 //! The calls that no safe library has: the only `unsafe` code of this crate.
 #![allow(unsafe_code, reason = "this module is the fence around unsafe calls")]
 
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -88,6 +91,69 @@ pub(super) fn attach_reuseport_filter(
     } else {
         Err(io::Error::last_os_error())
     }
+}
+
+/// What the kernel tells of a link of BPF programs (`struct bpf_link_info`, include/uapi/linux/bpf.h,
+/// v6.18), as far as we ask.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub(super) struct BpfLink {
+    kind: u32,
+    id: u32,
+    /// Id of the program.
+    pub(super) program: u32,
+    reserved: u32,
+    /// Of a link at a cgroup: the cgroup's id; 0 once it is detached.
+    pub(super) cgroup: u64,
+}
+
+/// What the kernel tells of a pinned link: `BPF_OBJ_GET`, `BPF_OBJ_GET_INFO_BY_FD` (bpf(2), Linux 5.8).
+pub(super) fn bpf_link(pin: &Path) -> io::Result<BpfLink> {
+    const BPF_OBJ_GET: libc::c_int = 7;
+    const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
+    let path = CString::new(pin.as_os_str().as_bytes())?;
+    // `union bpf_attr` of either command: the path and two numbers; descriptor, length and address.
+    let attributes = [path.as_ptr().expose_provenance() as u64, 0];
+    let size = size_of_val(&attributes);
+    // SAFETY: the attributes and the path live through the call, which reads `size` bytes of them and up to
+    // the path's zero.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, BPF_OBJ_GET, attributes.as_ptr(), size) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let number = RawFd::try_from(fd).map_err(io::Error::other)?;
+    // SAFETY: the kernel made the descriptor for us just now, and nobody else knows it.
+    let link = unsafe { OwnedFd::from_raw_fd(number) };
+    let mut info = BpfLink::default();
+    let length = u32::try_from(size_of::<BpfLink>()).map_err(io::Error::other)?;
+    let mut attributes = InfoAttributes {
+        fd: link.as_raw_fd(),
+        length,
+        info: (&raw mut info).expose_provenance() as u64,
+    };
+    // SAFETY: both live through the call; the kernel writes no more than `length` bytes to `info`, for which
+    // all bytes are good, and the length to the attributes.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_OBJ_GET_INFO_BY_FD,
+            &raw mut attributes,
+            size_of::<InfoAttributes>(),
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(info)
+    }
+}
+
+/// The part of `union bpf_attr` for `BPF_OBJ_GET_INFO_BY_FD`.
+#[repr(C)]
+struct InfoAttributes {
+    fd: RawFd,
+    length: u32,
+    info: u64,
 }
 
 /// A descriptor that stands for a process: `pidfd_open(2)`, Linux 5.3.

@@ -12,6 +12,7 @@ mod hook;
 mod links;
 mod log;
 mod lookups;
+mod lost;
 mod network;
 mod object;
 mod pinned;

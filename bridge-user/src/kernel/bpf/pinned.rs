@@ -1,4 +1,5 @@
-//! A look at what is pinned, by names alone: cheap enough for every command.
+//! A look at what is pinned, by names, and at the few links that can be there and hold nothing: cheap
+//! enough for every command.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -9,7 +10,10 @@ use super::{hook, pins, publish};
 /// The pins of one moment.
 #[derive(Debug)]
 pub struct Pinned {
-    programs: bool,
+    /// All programs and the maps that are there with them.
+    complete: bool,
+    /// The programs of published ports are attached.
+    published: bool,
     /// By file name: whole paths take longer to compare than all else that a look does.
     links: HashSet<OsString>,
 }
@@ -19,7 +23,8 @@ impl Pinned {
     pub fn look() -> Self {
         let pins = pins::link_pins().unwrap_or_default();
         Self {
-            programs: pins::is_pinned(),
+            complete: pins::is_complete(),
+            published: publish::is_attached(),
             links: pins
                 .iter()
                 .filter_map(|pin| Some(pin.file_name()?.into()))
@@ -27,25 +32,25 @@ impl Pinned {
         }
     }
 
-    /// Whether the programs are there.
+    /// Whether the programs and their maps are there.
     pub fn has_programs(&self) -> bool {
-        self.programs
+        self.complete
     }
 
-    /// Whether the programs of published ports are attached.
+    /// Whether the programs of published ports are attached, and their maps there.
     pub fn holds_published(&self) -> bool {
-        publish::links().all(|pin| self.has_link(&pin))
+        self.published
     }
 
     /// Whether what the host sends into this network passes its bridge. As with ports.
     pub fn holds_bridge(&self, network: &str) -> bool {
-        self.programs && (!hook::has_links() || self.has_link(&pins::bridge_link_path(network)))
+        self.complete && (!hook::has_links() || self.has_link(&pins::bridge_link_path(network)))
     }
 
     /// Whether a port of this endpoint has what holds the programs to it; `xdp` asks for both. Where
     /// links cannot be pinned, the programs' pins have to do.
     pub fn holds(&self, endpoint: &str, xdp: bool) -> bool {
-        self.programs
+        self.complete
             && (!hook::has_links() || self.has_link(&pins::link_path(endpoint)))
             && (!xdp || self.has_link(&pins::xdp_link_path(endpoint)))
     }

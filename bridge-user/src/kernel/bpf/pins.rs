@@ -26,7 +26,7 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::error::failed;
 use super::object::{load_over_pins, loaded_program, object_hash};
-use super::{BpfError, hook, publish, xdp};
+use super::{BpfError, hook, lost, publish, xdp};
 use crate::fault;
 use crate::model::MapSizes;
 
@@ -36,7 +36,7 @@ const ROOT: &str = "/sys/fs/bpf/bridge-user";
 const PROGRAM: &str = "port_ingress";
 const XDP_PROGRAM: &str = "port_ingress_xdp";
 const BRIDGE_PROGRAM: &str = "bridge_egress";
-const PROGRAMS: [&str; 3] = [PROGRAM, XDP_PROGRAM, BRIDGE_PROGRAM];
+pub(super) const PROGRAMS: [&str; 3] = [PROGRAM, XDP_PROGRAM, BRIDGE_PROGRAM];
 /// Ends of the names of links' pins, for the XDP program and for bridges.
 const XDP_LINK: &str = "-xdp";
 const BRIDGE_LINK: &str = "-egress";
@@ -91,6 +91,7 @@ pub(super) fn ensure(owner: u64, sizes: &MapSizes) -> Result<(), BpfError> {
         made.map_err(file_failed("create", &path))?;
     }
     let _lock = lock()?;
+    lost::restore_maps(&MAPS)?;
     // Another command may have done it while we waited.
     match own_meta(owner)? {
         Some(meta) if is_current(meta) => Ok(()),
@@ -151,9 +152,9 @@ fn meta() -> Result<Option<Meta>, BpfError> {
     Ok((meta.layout_version != 0).then_some(meta))
 }
 
-/// Whether the pinned program is there, and of the embedded object.
+/// Whether all pins are there, and of the embedded object.
 fn is_current(meta: Meta) -> bool {
-    meta.object_hash == object_hash() && is_pinned()
+    meta.object_hash == object_hash() && is_complete()
 }
 
 /// Loads and pins everything. What a crash left of an earlier attempt goes first.
@@ -324,6 +325,12 @@ pub(super) fn remove_links(endpoint: &str) -> Result<(), BpfError> {
 /// Whether the programs are pinned; without them the maps are not there, or not filled.
 pub fn is_pinned() -> bool {
     PROGRAMS.iter().all(|name| program_path(name).exists())
+}
+
+/// Whether all maps are pinned, and all programs.
+pub(super) fn is_complete() -> bool {
+    let mut maps = MAPS.iter().chain(&["META"]);
+    is_pinned() && maps.all(|name| map_path(name).exists())
 }
 
 /// Removes every pin, so that programs, maps and links end.

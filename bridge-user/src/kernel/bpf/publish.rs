@@ -20,9 +20,9 @@ use bridge_common::{PublishedKey, SocketAddress};
 use super::port::address_of;
 use super::sizes::write_failed;
 use super::{BpfError, DataPlane, absent_is_fine, failed};
-use super::{object, pins};
+use super::{lost, object, pins};
 use crate::fault;
-use crate::kernel::cgroup;
+use crate::kernel::{cgroup, sys};
 use crate::model::{MapSizes, Published};
 
 /// Maps that are there with the first published port.
@@ -166,7 +166,7 @@ fn remove(map: &mut PublishedMap, key: &PublishedKey) -> Result<(), BpfError> {
 
 /// Makes maps and programs be there. `false`: this host has no cgroup v2.
 fn ensure_hooks(sizes: &MapSizes) -> Result<bool, BpfError> {
-    if links().all(|pin| pin.exists()) {
+    if is_attached() {
         return Ok(true);
     }
     let Some((path, root)) = cgroup::root() else {
@@ -178,6 +178,7 @@ fn ensure_hooks(sizes: &MapSizes) -> Result<bool, BpfError> {
         "attaching the programs of published ports to {}",
         path.display()
     );
+    lost::restore_maps(&MAPS)?;
     let mut object = object::load_over_pins(sizes)?;
     for name in MAPS {
         if !pins::map_path(name).exists() {
@@ -186,7 +187,7 @@ fn ensure_hooks(sizes: &MapSizes) -> Result<bool, BpfError> {
         }
     }
     for call in CALLS {
-        if !link_path(call).exists() {
+        if !holds(call) {
             attach(&mut object, call, &root)?;
         }
     }
@@ -229,9 +230,14 @@ fn attach(object: &mut Ebpf, call: &str, root: &File) -> Result<(), BpfError> {
     pins::put_in_place(&new, &link_path(call))
 }
 
-/// Pins of the links.
-pub(super) fn links() -> impl Iterator<Item = PathBuf> {
-    CALLS.into_iter().map(link_path)
+/// Whether all programs are attached, and all maps pinned.
+pub(super) fn is_attached() -> bool {
+    MAPS.iter().all(|name| pins::map_path(name).exists()) && CALLS.iter().all(|call| holds(call))
+}
+
+/// Whether the link of a call holds its program there: one that was detached stays pinned.
+fn holds(call: &str) -> bool {
+    sys::bpf_link(&link_path(call)).is_ok_and(|link| link.cgroup != 0)
 }
 
 fn link_path(call: &str) -> PathBuf {

@@ -4,6 +4,7 @@ mod given;
 mod hairpin;
 mod kept;
 mod outside;
+mod pins;
 mod refused;
 mod udp;
 
