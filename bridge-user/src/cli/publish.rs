@@ -1,6 +1,7 @@
 //! Options of `run` and `net connect` that publish ports, and how published ports are shown.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use clap::Args;
 use ipnet::IpNet;
@@ -12,8 +13,8 @@ use crate::model::{ExposedPorts, Publication, PublishRequest, PublishSpec};
 pub(super) struct PublishArguments {
     #[command(flatten)]
     ports: PublishedPorts,
-    /// Who may use what is published, as a subnet; else everybody. The host itself always may.
-    #[arg(long, value_name = "CIDR", requires = "PublishedPorts")]
+    /// Who may use what is published, as a subnet or an address; else everybody. The host itself always may.
+    #[arg(long, value_name = "CIDR", value_parser = source, requires = "PublishedPorts")]
     publish_from: Vec<IpNet>,
 }
 
@@ -26,6 +27,14 @@ struct PublishedPorts {
     /// Publish every port of --expose, at free ports of the host.
     #[arg(long, short = 'P', requires = "expose")]
     publish_all: bool,
+}
+
+/// A subnet; an address alone is the one of its own.
+fn source(text: &str) -> Result<IpNet, String> {
+    let subnet = text
+        .parse()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    subnet.map_err(|_| "it is a subnet, as 192.0.2.0/24, or an address".into())
 }
 
 impl PublishArguments {

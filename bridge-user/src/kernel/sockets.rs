@@ -76,6 +76,9 @@ pub enum PortError {
     /// The address is not the host's.
     #[error("it is no address of this host")]
     NoAddress,
+    /// The address is all hosts' of a subnet.
+    #[error("it is a broadcast address")]
+    Broadcast,
     /// The kernel refused something else.
     #[error(transparent)]
     Call(#[from] io::Error),
@@ -106,7 +109,29 @@ pub fn try_port(protocol: Protocol, at: SocketAddr) -> Result<(), PortError> {
         io::ErrorKind::AddrInUse => PortError::InUse(None),
         io::ErrorKind::AddrNotAvailable => PortError::NoAddress,
         _ => error.into(),
-    })
+    })?;
+    if is_broadcast(at)? {
+        return Err(PortError::Broadcast);
+    }
+    Ok(())
+}
+
+/// Whether an address is a subnet's for broadcasts, which a socket can be bound to: who has not asked for
+/// it may not send there (socket(7), `SO_BROADCAST`).
+fn is_broadcast(at: SocketAddr) -> io::Result<bool> {
+    if !at.is_ipv4() || at.ip().is_unspecified() {
+        return Ok(false);
+    }
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+    let to = at.into();
+    let refused = |result: io::Result<()>| {
+        result.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    };
+    if !refused(socket.connect(&to)) {
+        return Ok(false);
+    }
+    socket.set_broadcast(true)?;
+    Ok(!refused(socket.connect(&to)))
 }
 
 /// What the kernel says to a socket of a protocol that it was built without (`inet_create`,

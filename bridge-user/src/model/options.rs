@@ -10,6 +10,7 @@ use super::gateway::{
     HOST_IPV4, HOST_IPV6,
 };
 use super::name::{InterfaceName, NameError};
+use super::ports::host_address;
 
 const ENABLE_ICC: &str = "com.docker.network.bridge.enable_icc";
 const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
@@ -153,8 +154,8 @@ impl Options {
                 ENABLE_ICC => parsed.icc = flag()?,
                 INHIBIT_IPV4 => parsed.inhibit_ipv4 = flag()?,
                 HOST_BINDING_IPV4 => {
-                    let address = value.parse::<IpAddr>();
-                    let address = address.map_err(|_| refuse("it is an IP address".into()))?;
+                    let address = host_address(value);
+                    let address = address.map_err(|e| refuse(e.to_string()))?;
                     parsed.host_binding = Some(address).filter(|a| *a != Ipv4Addr::UNSPECIFIED);
                 }
                 BRIDGE_NAME => parsed.bridge_name = Some(name(value)?),
@@ -210,6 +211,7 @@ mod tests {
             ("0.0.0.0", None),
             ("127.0.0.1", Some("127.0.0.1")),
             ("::", Some("::")),
+            ("::ffff:192.0.2.1", Some("192.0.2.1")),
         ] {
             let expected = expected.map(|address| address.parse().unwrap());
             let parsed = parse(HOST_BINDING_IPV4, value).unwrap();
@@ -236,6 +238,8 @@ mod tests {
             (ENABLE_ICC, "perhaps"),
             (DNS, "yes"),
             (HOST_BINDING_IPV4, "localhost"),
+            (HOST_BINDING_IPV4, "224.0.0.1"),
+            (HOST_BINDING_IPV4, "fe80::1"),
             (MTU, "67"),
             (MTU, "65536"),
             (MTU, "big"),

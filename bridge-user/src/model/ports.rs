@@ -1,6 +1,7 @@
 //! Ports as text: ranges of them, and those that `--expose` names.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
@@ -17,6 +18,12 @@ pub enum PublishError {
     /// An IPv6 address that would be taken for ports.
     #[error("invalid IP address: {0:?}: IPv6 stands in brackets, as in [::1]:8080:80")]
     NoBrackets(String),
+    /// An address that no single host has.
+    #[error("invalid host address {0}: it is {what}, not one host's", what = manyfold(.0))]
+    NotOne(IpAddr),
+    /// An address that says nothing without a link.
+    #[error("invalid host address {0}: it is one on every link; give another of the host, or [::]")]
+    OfLink(Ipv6Addr),
     /// No port of the endpoint.
     #[error("no port specified: {0:?}")]
     NoPort(String),
@@ -37,6 +44,27 @@ pub enum PublishError {
     /// The text behind the slash.
     #[error("{0}")]
     Protocol(String),
+}
+
+/// What an address is that is not one host's.
+fn manyfold(address: &IpAddr) -> &'static str {
+    if address.is_multicast() {
+        "a group's"
+    } else {
+        "the broadcast address"
+    }
+}
+
+/// An address of the host that ports can be published on, or all of a family: what an address in text says.
+/// One of IPv4 may be written as IPv6 (`::ffff:192.0.2.1`).
+pub(super) fn host_address(text: &str) -> Result<IpAddr, PublishError> {
+    let address: Result<IpAddr, _> = text.parse();
+    let address = address.map_err(|_| PublishError::Address(text.into()))?;
+    match address.to_canonical() {
+        one if one.is_multicast() || one == Ipv4Addr::BROADCAST => Err(PublishError::NotOne(one)),
+        IpAddr::V6(one) if one.is_unicast_link_local() => Err(PublishError::OfLink(one)),
+        one => Ok(one),
+    }
 }
 
 /// Ports from one to another, both among them, none of them 0.

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
+use super::ports::host_address;
 use super::{ExposedPorts, PortRange, Protocol, PublishError};
 
 /// `-p [HOSTIP:][HOSTPORT[-END]]:PORT[-END][/PROTO]`, read as Docker reads it (`ParsePortSpec`,
@@ -59,7 +60,7 @@ impl FromStr for PublishSpec {
             return Err(PublishError::Lengths { ports, host_ports });
         }
         Ok(Self {
-            host: host_address(host)?,
+            host: host_before_ports(host)?,
             host_ports,
             ports,
             protocol,
@@ -68,16 +69,12 @@ impl FromStr for PublishSpec {
 }
 
 /// None where it is left out.
-fn host_address(text: &str) -> Result<Option<IpAddr>, PublishError> {
+fn host_before_ports(text: &str) -> Result<Option<IpAddr>, PublishError> {
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
     match bare.unwrap_or(text) {
         "" if bare.is_none() => Ok(None),
         _ if bare.is_none() && text.contains(':') => Err(PublishError::NoBrackets(text.into())),
-        address => {
-            let ip = address.parse();
-            ip.map(Some)
-                .map_err(|_| PublishError::Address(address.into()))
-        }
+        address => host_address(address).map(Some),
     }
 }
 
@@ -160,6 +157,8 @@ mod tests {
             ("[fd00::5]::80", "fd00::5 - 80 tcp"),
             ("[::]:53:53/udp", ":: 53 53 udp"),
             ("[10.0.0.1]:1:2", "10.0.0.1 1 2 tcp"),
+            ("[::ffff:192.0.2.1]:1:2", "192.0.2.1 1 2 tcp"),
+            ("[::ffff:0.0.0.0]:1:2", "0.0.0.0 1 2 tcp"),
             ("8000-8002:80-82", "- 8000-8002 80-82 tcp"),
             ("80-82", "- - 80-82 tcp"),
             ("0.0.0.0:8000-8009:80", "0.0.0.0 8000-8009 80 tcp"),
@@ -179,6 +178,7 @@ mod tests {
             ports: range(ports),
             host_ports: range(host_ports),
         };
+        let not_one = |text: &str| E::NotOne(text.parse().unwrap());
         let no_port = |text: &str| E::NoPort(text.into());
         for (text, expected) in [
             ("", no_port("")),
@@ -204,6 +204,11 @@ mod tests {
             ("1.2.3:8080:80", E::Address("1.2.3".into())),
             ("[]:8080:80", E::Address(String::new())),
             ("[::1%lo]:8080:80", E::Address("::1%lo".into())),
+            ("224.0.0.1:8080:80", not_one("224.0.0.1")),
+            ("255.255.255.255::80", not_one("255.255.255.255")),
+            ("[ff02::1]:8080:80", not_one("ff02::1")),
+            ("[::ffff:224.0.0.1]:8080:80", not_one("224.0.0.1")),
+            ("[fe80::1]:8080:80", E::OfLink("fe80::1".parse().unwrap())),
             ("::1:8080:80", E::NoBrackets("::1".into())),
             ("fd00::5:8080:80", E::NoBrackets("fd00::5".into())),
         ] {

@@ -5,111 +5,25 @@
 //! unpublish:  the table's maps -> what was translated by them is forgotten -> the programs' map -> endpoint -> rows
 //! ```
 
+mod error;
+
+use std::cell::LazyCell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
-use super::error::Errors;
+use error::Missing;
+pub use error::NotPublished;
+
+use super::error::{Errors, chain};
 use super::lock::Object;
 use super::{Context, Error};
 use crate::fault;
 use crate::kernel::sockets::{self, PortError};
-use crate::kernel::{conntrack, nft};
+use crate::kernel::{cgroup, conntrack, nft};
 use crate::model::{
     Endpoint, Id, Network, PortRange, Protocol, Publication, PublishRequest, Published,
 };
 use crate::store::Rows;
-
-/// Why a port is not published.
-#[derive(Debug, thiserror::Error)]
-pub enum NotPublished {
-    /// Another publication has it.
-    #[error(
-        "bind for {at} ({protocol}) failed: port is already allocated: endpoint {endpoint} has it"
-    )]
-    Allocated {
-        /// Address and port of the host.
-        at: SocketAddr,
-        /// The protocol.
-        protocol: Protocol,
-        /// Whose it is.
-        endpoint: String,
-    },
-    /// It cannot be had on the host.
-    #[error("bind for {at} ({protocol}) failed")]
-    Bind {
-        /// Address and port of the host.
-        at: SocketAddr,
-        /// The protocol.
-        protocol: Protocol,
-        /// Why.
-        source: PortError,
-    },
-    /// None of those that it could be is free.
-    #[error("no port from {} to {} of the host is free for {exposed}", .range.start(), .range.end())]
-    NoneFree {
-        /// Of which one is to be chosen.
-        range: RangeInclusive<u16>,
-        /// The endpoint's port.
-        exposed: String,
-    },
-    /// The network has no way in.
-    #[error("network {0} is internal: no port is published on it")]
-    Internal(String),
-    /// What comes from outside would be answered by another way.
-    #[error("network {network} is not the way out of sandbox {sandbox}: that is network {other}")]
-    NotTheWayOut {
-        /// The network.
-        network: String,
-        /// The sandbox.
-        sandbox: String,
-        /// By which it leaves.
-        other: String,
-    },
-}
-
-impl NotPublished {
-    /// The same, and who has the port.
-    fn with_holder(mut self) -> Self {
-        if let Self::Bind {
-            at,
-            protocol,
-            source: PortError::InUse(holder),
-        } = &mut self
-        {
-            *holder = sockets::holder_in_the_way(*protocol, *at);
-        }
-        self
-    }
-
-    /// Whether somebody has the port.
-    fn is_held(&self) -> bool {
-        let in_use = |source: &PortError| matches!(source, PortError::InUse(_));
-        matches!(self, Self::Allocated { .. })
-            || matches!(self, Self::Bind { source, .. } if in_use(source))
-    }
-
-    /// The way out, where there is one to name.
-    pub fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::Allocated { .. } => {
-                "choose another port of the host, or none to have one chosen".into()
-            }
-            Self::Bind { source, .. } => match source {
-                PortError::InUse(_) => {
-                    "end who has it, or choose another port, or none to have one chosen".into()
-                }
-                PortError::NoAddress => "ip address shows those of this host".into(),
-                PortError::Call(_) => return None,
-            },
-            Self::NoneFree { .. } => "give a larger range, or end who has its ports".into(),
-            Self::Internal(_) => "publish on a network that was made without --internal".into(),
-            Self::NotTheWayOut { sandbox, other, .. } => format!(
-                "publish where it is connected to {other}, or bridge-user net disconnect {other} \
-                 {sandbox} first"
-            ),
-        })
-    }
-}
 
 impl Context {
     /// Makes the published ports of an endpoint lead to it. The caller holds its sandbox.
@@ -122,6 +36,12 @@ impl Context {
         let sizes = self.config.maps;
         self.data_plane()?.ensure_published(&sizes, &published)?;
         fault::step();
+        let no_cgroup: LazyCell<bool> = LazyCell::new(|| cgroup::root().is_none());
+        for Published { publication, .. } in &published {
+            if let Err(error) = check_loopback(publication, &no_cgroup) {
+                tracing::warn!("warning: {}: {}", endpoint.name, chain(&error));
+            }
+        }
         // A table that somebody changed meanwhile is written whole.
         if nft::ensure_published(&published).is_err() {
             self.write_shared(None)?;
@@ -187,6 +107,25 @@ impl Context {
     }
 }
 
+/// Refuses what nothing leads on from.
+fn check_loopback(
+    publication: &Publication,
+    no_cgroup: &LazyCell<bool>,
+) -> Result<(), NotPublished> {
+    let protocol = publication.protocol;
+    let missing = match protocol {
+        _ if !publication.host.is_loopback() => return Ok(()),
+        Protocol::Sctp => Missing::Calls,
+        _ if **no_cgroup => Missing::Cgroup,
+        _ => return Ok(()),
+    };
+    Err(NotPublished::Loopback {
+        at: publication.at(),
+        protocol,
+        missing,
+    })
+}
+
 /// Chooses ports of the host for all that a new endpoint publishes, and writes them down. `random`
 /// says where the search for free ones begins.
 pub(super) fn insert(
@@ -206,6 +145,7 @@ pub(super) fn insert(
         range: sockets::free_port_range(),
         next: random,
     };
+    let no_cgroup: LazyCell<bool> = LazyCell::new(|| cgroup::root().is_none());
     for spec in &request.specs {
         let hosts = hosts(network, endpoint, spec.host)?;
         for (port, choice) in spec.pairs() {
@@ -220,6 +160,7 @@ pub(super) fn insert(
             let mut wanted: Vec<Publication> = hosts.iter().copied().map(asked).collect();
             chooser.choose(&mut wanted, choice.map(PortRange::ports))?;
             for publication in &wanted {
+                check_loopback(publication, &no_cgroup)?;
                 rows.insert_publication(publication)?;
             }
         }

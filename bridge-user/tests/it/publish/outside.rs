@@ -151,7 +151,7 @@ fn only_those_may_who_are_let() {
     host.create("--ipv6 n");
     publish(
         &host,
-        "-p 8080:80 -p 192.0.2.1:8081:80 --publish-from 192.0.2.64/26 --publish-from 198.51.100.7/32 n web",
+        "-p 8080:80 -p 192.0.2.1:8081:80 --publish-from 192.0.2.64/26 --publish-from 198.51.100.7 n web",
     );
     host.netns("open");
     host.connect("-p 8082:80 n open");

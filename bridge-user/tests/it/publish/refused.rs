@@ -98,6 +98,10 @@ fn specs_that_say_nothing_are_refused() {
         "-P",
         "-P --expose 0",
         "--publish-from 10.0.0.0/8",
+        "-p 224.0.0.1:8080:80",
+        "-p 255.255.255.255:8080:80/udp",
+        "-p [ff02::1]:8080:80/udp",
+        "-p [fe80::1]:8080:80",
         "-p 80 --publish-from 10.0.0.0/33",
         "-p 80 --publish-from ten",
     ] {
@@ -105,6 +109,54 @@ fn specs_that_say_nothing_are_refused() {
             .fails_with_usage();
     }
     assert_eq!(host.members("n"), [""; 0]);
+}
+
+#[test]
+fn addresses_that_lead_nowhere_are_refused() {
+    let host = Host::new();
+    host.outside();
+    host.create("--ipv6 n");
+    host.netns("a");
+    let refused = |options: &str, parts: &[&str]| {
+        let before = host.snapshot();
+        let call = host.bridge_user(&format!("net connect {options} n a"));
+        call.fails_with(1, parts);
+        host.assert_as_before(&before, options);
+    };
+    let broadcast = [
+        "192.0.2.255:8080",
+        "it is a broadcast address",
+        "hint: ip address",
+    ];
+    refused("-p 192.0.2.255:8080:80", &broadcast);
+    refused("-p 192.0.2.255:8080:80/udp", &broadcast);
+    refused(
+        "-p 127.0.0.1:8080:80/sctp",
+        &[
+            "127.0.0.1:8080 (sctp)",
+            "loopback",
+            "hint: publish on another",
+        ],
+    );
+    host.call("umount /sys/fs/cgroup").ok();
+    for at in ["127.0.0.1:8080", "[::1]:8080"] {
+        refused(
+            &format!("-p 80:80 -p {at}:80"),
+            &[
+                at,
+                "(tcp)",
+                "loopback",
+                "cgroup v2",
+                "hint: mount -t cgroup2",
+            ],
+        );
+    }
+    // Written as IPv6, an address of IPv4 is what it is.
+    host.connect("-p [::ffff:192.0.2.1]:8080:80 n a");
+    assert_eq!(
+        host.bridge_user("port a").ok(),
+        "80/tcp -> 192.0.2.1:8080\n"
+    );
 }
 
 #[test]
