@@ -14,6 +14,7 @@ pub mod netns;
 pub mod nft;
 pub mod probe;
 pub mod process;
+pub mod reserved_ports;
 pub mod sockets;
 mod sys;
 pub mod sysctl;

@@ -14,6 +14,7 @@ use crate::kernel::netlink::NetlinkError;
 use crate::kernel::netns::NetNsError;
 use crate::kernel::nft::NftError;
 use crate::kernel::probe::ProbeError;
+use crate::kernel::reserved_ports::ReservedPortsError;
 use crate::kernel::sysctl::SysctlError;
 use crate::model::{MacAddress, NameError, OptionError, PoolError, SandboxRefError};
 use crate::store::StoreError;
@@ -320,6 +321,9 @@ pub enum Error {
     /// Sysctls.
     #[error(transparent)]
     Sysctl(#[from] SysctlError),
+    /// Ports that the kernel is to choose for nobody.
+    #[error(transparent)]
+    ReservedPorts(#[from] ReservedPortsError),
     /// The machine.
     #[error(transparent)]
     Probe(#[from] ProbeError),

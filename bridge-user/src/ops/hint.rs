@@ -119,7 +119,7 @@ impl Error {
             Self::Config(ConfigError::Invalid { .. }) => {
                 "docs/configuration.md has every key".into()
             }
-            Self::Sysctl(_) => {
+            Self::Sysctl(_) | Self::ReservedPorts(_) => {
                 "if /proc/sys is read-only: mount -o remount,rw /proc/sys, or set it from outside"
                     .into()
             }

@@ -1,13 +1,16 @@
 //! Published ports: which of the host's an endpoint gets, and that they lead to it.
 //!
 //! ```text
-//! publish:    rows, each port tried by a bind -> endpoint -> the programs' map -> the table's maps
-//! unpublish:  the table's maps -> what was translated by them is forgotten -> the programs' map -> endpoint -> rows
+//! publish:    rows, each port tried by a bind -> endpoint -> reserved -> the programs' map -> the table's maps
+//! unpublish:  the table's maps -> what was translated by them is forgotten -> the programs' map -> not reserved
+//!             -> endpoint -> rows
 //! ```
 
 mod error;
+mod reserve;
 
 use std::cell::LazyCell;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
@@ -18,6 +21,7 @@ use super::error::{Errors, chain};
 use super::lock::Object;
 use super::{Context, Error};
 use crate::fault;
+use crate::kernel::reserved_ports::reserved_ports;
 use crate::kernel::sockets::{self, PortError};
 use crate::kernel::{cgroup, conntrack, nft};
 use crate::model::{
@@ -33,6 +37,7 @@ impl Context {
             return Ok(());
         }
         let _lock = self.lock(Object::Shared)?;
+        self.ensure_reserved(&published)?;
         let sizes = self.config.maps;
         self.data_plane()?.ensure_published(&sizes, &published)?;
         fault::step();
@@ -91,6 +96,8 @@ impl Context {
         if let Some(data_plane) = errors.note(self.data_plane()) {
             errors.note(data_plane.ensure_published_absent(&published));
         }
+        fault::step();
+        errors.note(self.ensure_not_reserved(endpoint, &published));
         errors.into_result()
     }
 
@@ -143,6 +150,7 @@ pub(super) fn insert(
         rows,
         endpoint,
         range: sockets::free_port_range(),
+        reserved: reserved_ports()?,
         next: random,
     };
     let no_cgroup: LazyCell<bool> = LazyCell::new(|| cgroup::root().is_none());
@@ -216,6 +224,8 @@ struct Chooser<'a> {
     endpoint: &'a Endpoint,
     /// Where free ones are looked for.
     range: RangeInclusive<u16>,
+    /// Which of these are kept for who asks by number, by us or by others.
+    reserved: BTreeSet<u16>,
     /// How far the search in it has come.
     next: u16,
 }
@@ -235,6 +245,9 @@ impl Chooser<'_> {
         for at in 0..count {
             let offset = (u32::from(start) + at) % count;
             let offset = u16::try_from(offset).expect("it is less than the range has");
+            if !is_given && self.is_kept(first + offset)? {
+                continue;
+            }
             for publication in wanted.iter_mut() {
                 publication.host_port = first + offset;
             }
@@ -257,6 +270,12 @@ impl Chooser<'_> {
             exposed: exposed.unwrap_or_default(),
         }
         .into())
+    }
+
+    /// Whether somebody else keeps a port for who asks for it. Ours may be free for another protocol.
+    fn is_kept(&self, port: u16) -> Result<bool, Error> {
+        let is_reserved = self.reserved.contains(&port);
+        Ok(is_reserved && !self.rows.is_published_by_others(port, &self.endpoint.id)?)
     }
 
     fn check(&self, wanted: &[Publication]) -> Result<(), Error> {

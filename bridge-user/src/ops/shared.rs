@@ -30,6 +30,7 @@ impl Context {
         if networks.is_empty() {
             let mut errors = Errors::default();
             errors.note(self.ensure_forwarding(&networks));
+            errors.note(self.forget_reserved());
             fault::step();
             errors.note(nft::ensure_table_absent());
             fault::step();

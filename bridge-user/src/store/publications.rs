@@ -24,6 +24,14 @@ impl Rows<'_> {
         self.publications_where(condition, &[&protocol.as_str(), &host_port])
     }
 
+    /// Whether another endpoint publishes at a port of the host, by whatever protocol.
+    pub fn is_published_by_others(self, host_port: u16, but: &Id) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM publications
+                   WHERE protocol IN ('tcp', 'udp', 'sctp') AND host_port = ?1 AND endpoint != ?2";
+        let mut query = self.0.prepare_cached(sql)?;
+        Ok(query.exists(params![host_port, but.as_str()])?)
+    }
+
     fn publications_where(
         self,
         condition: &str,

@@ -1,6 +1,6 @@
 //! What sysctls of the host were before we changed them.
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::{Rows, StoreError};
 use crate::model::SavedSysctl;
@@ -11,14 +11,15 @@ impl Rows<'_> {
         let sql = "SELECT key, before, ours FROM sysctls
                    WHERE boot_id = ?1 AND key LIKE ?2 ORDER BY rowid";
         let mut query = self.0.prepare_cached(sql)?;
-        let saved = query.query_map([boot_id, family(ipv6)], |row| {
-            Ok(SavedSysctl {
-                key: row.get(0)?,
-                before: row.get(1)?,
-                ours: row.get(2)?,
-            })
-        })?;
+        let saved = query.query_map([boot_id, family(ipv6)], saved_from)?;
         Ok(saved.collect::<Result<_, _>>()?)
+    }
+
+    /// A single one that was changed in this boot.
+    pub fn saved_sysctl(self, boot_id: &str, key: &str) -> Result<Option<SavedSysctl>, StoreError> {
+        let sql = "SELECT key, before, ours FROM sysctls WHERE boot_id = ?1 AND key = ?2";
+        let mut query = self.0.prepare_cached(sql)?;
+        Ok(query.query_row([boot_id, key], saved_from).optional()?)
     }
 
     /// Records what sysctls are before they are changed. What is known of this boot already stays:
@@ -41,6 +42,21 @@ impl Rows<'_> {
         self.0.execute(sql, [family(ipv6)])?;
         Ok(())
     }
+
+    /// Forgets a single one.
+    pub fn forget_sysctl(self, key: &str) -> Result<(), StoreError> {
+        self.0
+            .execute("DELETE FROM sysctls WHERE key = ?1", [key])?;
+        Ok(())
+    }
+}
+
+fn saved_from(row: &Row<'_>) -> rusqlite::Result<SavedSysctl> {
+    Ok(SavedSysctl {
+        key: row.get(0)?,
+        before: row.get(1)?,
+        ours: row.get(2)?,
+    })
 }
 
 fn family(ipv6: bool) -> &'static str {

@@ -87,10 +87,11 @@ impl Host {
         array(&links).iter().map(line).collect()
     }
 
-    /// Forwarding and what it changes, of links that are not named as ours are.
+    /// Forwarding and what it changes, of links that are not named as ours are; ports that are reserved.
     pub(crate) fn sysctls(&self) -> Vec<String> {
         let command = "cd /proc/sys/net && grep -s . ipv4/ip_forward ipv4/conf/all/accept_redirects \
-                       ipv4/conf/*/forwarding ipv6/conf/*/forwarding ipv6/conf/*/accept_ra";
+                       ipv4/conf/*/forwarding ipv6/conf/*/forwarding ipv6/conf/*/accept_ra \
+                       ipv4/ip_local_reserved_ports";
         let found = self.call("sh -c").arg(command).run().stdout;
         let lines = found.lines().filter(|line| !line.contains("/conf/b"));
         lines.map(str::to_owned).collect()

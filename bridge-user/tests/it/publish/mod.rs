@@ -1,5 +1,6 @@
 //! Published ports: from outside, from the host, from endpoints of all networks, and who may not.
 
+mod chosen;
 mod given;
 mod hairpin;
 mod kept;
