@@ -13,8 +13,8 @@ pub trait Publications {
 /// Where a connection, or a datagram, is to go instead; `None`: where it was to go anyway. `source` is
 /// the address that its socket is bound to.
 ///
-/// A publication of all addresses is looked up for loopback addresses only. Which others are the
-/// host's is the kernel's to know: there the firewall translates.
+/// Loopback addresses alone are looked up, and unspecified ones, which mean the same. Which others are the host's is the kernel's to know, and it may
+/// lose one: there the firewall translates.
 #[inline(always)]
 pub fn translate(
     asked: &PublishedKey,
@@ -26,11 +26,17 @@ pub fn translate(
     if Ip6::from_bytes(*source).is_loopback() {
         return None;
     }
-    let exact = leading(publications.publication(asked));
-    if exact.is_some() || !Ip6::from_bytes(asked.address).is_loopback() {
-        return exact;
+    let of_all = of_all(asked);
+    if asked.address != of_all.address {
+        if !Ip6::from_bytes(asked.address).is_loopback() {
+            return None;
+        }
+        let exact = leading(publications.publication(asked));
+        if exact.is_some() {
+            return exact;
+        }
     }
-    leading(publications.publication(&of_all(asked)))
+    leading(publications.publication(&of_all))
 }
 
 /// Whether a bind would take an address and port that are published.
@@ -156,7 +162,7 @@ mod tests {
             ("0.0.0.0", TCP, "127.0.0.1", 8080, none),
             // Single addresses.
             ("0.0.0.0", TCP, "127.0.0.1", 81, Some(("10.90.0.3", 1))),
-            ("0.0.0.0", TCP, "192.0.2.1", 81, Some(("10.90.0.4", 1))),
+            ("0.0.0.0", TCP, "192.0.2.1", 81, none),
             ("0.0.0.0", TCP, "127.0.0.2", 81, none),
             ("0.0.0.0", TCP, "0.0.0.0", 81, none),
             ("::", TCP, "::1", 81, Some(("fd00::3", 1))),

@@ -71,6 +71,48 @@ fn one_address_of_the_host_is_not_the_others() {
 }
 
 #[test]
+fn an_address_that_the_host_lost_is_another_machines() {
+    const LOST: [&str; 2] = ["192.0.2.9", "2001:db8::9"];
+    let host = Host::new();
+    host.outside();
+    let address = |change: &str, netns: &str, link: &str| {
+        for (address, length) in [(LOST[0], 32), (LOST[1], 128)] {
+            let words = format!("ip {netns} address {change} {address}/{length} dev {link}");
+            host.call(&words).ok();
+        }
+    };
+    address("add", "", "lo");
+    host.create("--ipv6 n");
+    let at = LOST.map(|address| url(address, 8080));
+    let [four, six] = &at;
+    publish(
+        &host,
+        &format!("-p {four}:80 -p {six}:80 -p {four}:53/udp n web"),
+    );
+    let _web = serve(&host, "web", 80);
+    let _udp = UdpServer::start(&host, "web", 53);
+    let _other = serve(&host, "outside", 8080);
+    let _other_udp = UdpServer::start(&host, "outside", 8080);
+    for (at, own) in at.iter().zip(LOST) {
+        assert_eq!(who(&host, None, at).as_deref(), Some(own));
+    }
+    assert_eq!(say(&host, None, LOST[0], 8080), LOST[0]);
+    address("del", "", "lo");
+    address("add", "-n outside", "eth0");
+    for (address, up) in LOST.iter().zip(UPLINK) {
+        crate::host::wait_until(address, || host.host_pings(address));
+        assert_eq!(who(&host, None, &url(address, 8080)).as_deref(), Some(up));
+    }
+    // It answers from where it was asked.
+    let route = format!(
+        "ip -n outside route add {} dev eth0 src {}",
+        UPLINK[0], LOST[0]
+    );
+    host.call(&route).ok();
+    assert_eq!(say(&host, None, LOST[0], 8080), UPLINK[0]);
+}
+
+#[test]
 fn loopback_is_not_reached_from_outside() {
     let host = Host::new();
     host.outside();
