@@ -1,12 +1,14 @@
 //! `cargo xtask bench`: figures in namespaces of its own, of which nothing is left. What commands
-//! cost, what traffic costs by each topology, of sockets and of XDP, and to published ports, what the
-//! program costs, and what DNS does.
+//! cost, what traffic costs by each topology, of sockets and of XDP, and to published ports from the host and
+//! from outside, what the program costs, and what DNS does.
 
 mod born;
 mod commands;
 mod dns;
+mod docker;
 mod frame;
 mod maps;
+mod outside;
 mod plot;
 mod program;
 mod published;
@@ -58,6 +60,8 @@ enum Part {
     Traffic,
     /// From the host to a published port; writes published.csv to docs/benchmarks
     Published,
+    /// From outside to a published port; writes outside.csv and outside.svg to docs/benchmarks
+    Outside,
     /// Frames that are born in XDP; writes born.csv to docs/benchmarks
     Born,
     /// The program alone, by BPF_PROG_TEST_RUN; writes program.csv to docs/benchmarks
@@ -108,6 +112,9 @@ fn measure(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     }
     if wanted(Part::Published) {
         published::measure(&binary, &directory, arguments)?;
+    }
+    if wanted(Part::Outside) {
+        outside::measure(&binary, &directory, arguments)?;
     }
     if wanted(Part::Born) {
         born::measure(&binary, &ebpf::bench_object(workspace), &directory)?;

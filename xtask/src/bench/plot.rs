@@ -1,10 +1,13 @@
-//! The plot of the traffic: a panel a workload, a line a topology, a dot at its ratio to the wire.
+//! The plot of traffic: a panel a workload, a line a way, a dot at its ratio to the wire.
 
 use std::fmt::Write as _;
 
-use super::{report::Cell, topology::TOPOLOGIES, workload::WORKLOADS};
+use super::{
+    report::{Cell, Table},
+    workload::Workload,
+};
 
-/// Pixels: panels stand in rows of three beside the topologies' names.
+/// Pixels: panels stand in rows of three beside the ways' names.
 const COLUMNS: usize = 3;
 const LABELS: f64 = 190.0;
 const PANEL: f64 = 250.0;
@@ -27,33 +30,28 @@ text { font: 12px sans-serif; fill: #222 }
 ";
 
 /// The plot, with the machine in its foot.
-pub(super) fn svg(cells: &[Vec<Cell>], how: &str) -> String {
-    let lines = pixels(TOPOLOGIES.len());
+pub(super) fn svg(title: &str, table: &Table<'_>) -> String {
+    let lines = pixels(table.ways.len());
     let panel_height = HEAD + lines * LINE;
     let width = LABELS + pixels(COLUMNS) * PANEL;
-    let height = TITLE + pixels(WORKLOADS.len().div_ceil(COLUMNS)) * panel_height + FOOT;
+    let height = TITLE + pixels(table.workloads.len().div_ceil(COLUMNS)) * panel_height + FOOT;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
          width=\"{width}\" height=\"{height}\">\n<style>{STYLE}</style>\n\
          <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n"
     );
-    text(
-        &mut svg,
-        "title",
-        12.0,
-        26.0,
-        "Traffic between two namespaces, as a ratio to a direct veth wire in the same round",
-    );
-    for (at, row) in cells.iter().enumerate() {
+    text(&mut svg, "title", 12.0, 26.0, title);
+    for (at, (workload, row)) in table.workloads.iter().zip(&table.cells).enumerate() {
         let (column, line) = (at % COLUMNS, at / COLUMNS);
         let top = TITLE + pixels(line) * panel_height;
         if column == 0 {
-            for (at, topology) in TOPOLOGIES.iter().enumerate() {
+            for (at, way) in table.ways.iter().enumerate() {
                 let y = top + HEAD + (pixels(at) + 0.5) * LINE;
-                text(&mut svg, "label", 12.0, y + 4.0, topology.name);
+                text(&mut svg, "label", 12.0, y + 4.0, way);
             }
         }
-        panel(&mut svg, LABELS + pixels(column) * PANEL, top, at, row);
+        let left = LABELS + pixels(column) * PANEL;
+        panel(&mut svg, (left, top), workload, &table.ways, row);
     }
     text(
         &mut svg,
@@ -62,13 +60,18 @@ pub(super) fn svg(cells: &[Vec<Cell>], how: &str) -> String {
         height - 30.0,
         "Dot: median of the runs' medians; bar: middle half of the rounds; grey line: the wire; red dashes: the goal for ours.",
     );
-    text(&mut svg, "small", 12.0, height - 13.0, how);
+    text(&mut svg, "small", 12.0, height - 13.0, &table.how);
     svg.push_str("</svg>\n");
     svg
 }
 
-fn panel(svg: &mut String, left: f64, top: f64, workload: usize, row: &[Cell]) {
-    let workload = &WORKLOADS[workload];
+fn panel(
+    svg: &mut String,
+    (left, top): (f64, f64),
+    workload: &Workload,
+    ways: &[&str],
+    row: &[Cell],
+) {
     let better = if workload.is_rate() { "more" } else { "less" };
     let wire = format!(
         "wire {:.2} {}; {better} is better",
@@ -88,8 +91,8 @@ fn panel(svg: &mut String, left: f64, top: f64, workload: usize, row: &[Cell]) {
     let y = |at: usize| top + HEAD + (pixels(at) + 0.5) * LINE;
     let bottom = y(row.len() - 1) + LINE / 2.0;
     line(svg, "wire", (x(1.0), top + HEAD - 2.0), (x(1.0), bottom));
-    for (at, (cell, topology)) in row.iter().zip(TOPOLOGIES).enumerate() {
-        let class = if topology.name.contains("ours") {
+    for (at, (cell, way)) in row.iter().zip(ways).enumerate() {
+        let class = if way.contains("ours") {
             "ours"
         } else {
             "other"

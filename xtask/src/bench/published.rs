@@ -1,16 +1,17 @@
 //! From the host to a published port, beside its own loopback: the hooks at its sockets, and the
 //! firewall's translation where they do not know whether an address is the host's.
 
-use std::{net::SocketAddr, path::Path, process::Command};
+use std::{net::Ipv4Addr, path::Path, process::Command};
 
 use anyhow::{Context, Result};
 
 use super::{
     Arguments,
+    docker::Proxy,
     report::{self, Table},
     topology::NetNs,
-    traffic::{WARM_UP, cells, how, on_pinned_thread, sample},
-    workload::Ends,
+    traffic::{cells, how, on_pinned_thread, open, sample},
+    workload::{Kind, Place, Workload, workload},
 };
 use crate::process;
 
@@ -38,40 +39,53 @@ struct Way {
     name: &'static str,
     /// The server is an endpoint's; else it is on the host's loopback.
     endpoint: bool,
-    /// The address that the client asks for. The port is the published one, but for the endpoint's own
-    /// address.
-    to: [u8; 4],
+    /// The address that the client asks for, and the first of the ports there.
+    to: ([u8; 4], u16),
 }
 
-/// The first is what the others are compared with.
-const WAYS: [Way; 4] = [
+/// The first is what the others are compared with. The last takes a process for each port, and is left
+/// out where there is no such program.
+const WAYS: [Way; 5] = [
     Way {
         name: "loopback",
         endpoint: false,
-        to: [127, 0, 0, 1],
+        to: ([127, 0, 0, 1], 7000),
     },
     Way {
         name: "published, 127.0.0.1",
         endpoint: true,
-        to: [127, 0, 0, 1],
+        to: ([127, 0, 0, 1], 8080),
     },
     Way {
         name: "published, by firewall",
         endpoint: true,
-        to: [192, 0, 2, 1],
+        to: ([192, 0, 2, 1], 8080),
     },
     Way {
         name: "the endpoint's address",
         endpoint: true,
-        to: ENDPOINT,
+        to: (ENDPOINT, 80),
+    },
+    Way {
+        name: PROXY,
+        endpoint: true,
+        to: ([127, 0, 0, 1], 9080),
     },
 ];
+const PROXY: &str = "docker-proxy, 127.0.0.1";
 const ENDPOINT: [u8; 4] = [10, 77, 0, 2];
 
-/// Name, unit, whether more is better; and the goal of the second way.
-const WORKLOADS: [(&str, &str, bool); 2] =
-    [("tcp-rr", "us one way", false), ("tcp-crr", "us", false)];
+const WORKLOADS: &[Workload] = &[
+    workload("tcp-rr", Kind::RoundTrips, false),
+    workload("tcp-crr", Kind::Connections, false),
+];
+/// Those of the second way.
 const GOALS: [f64; 2] = [1.13, 1.2];
+
+/// What a port is beyond the first.
+fn offset(workload: usize, way: usize) -> u16 {
+    u16::try_from(WAYS.len() * workload + way).expect("there are few of both")
+}
 
 /// Makes the host, measures, and writes the table and published.csv.
 pub(super) fn measure(binary: &Path, directory: &Path, arguments: &Arguments) -> Result<()> {
@@ -79,42 +93,48 @@ pub(super) fn measure(binary: &Path, directory: &Path, arguments: &Arguments) ->
         .context("failed to set up the host of published ports")?;
     let host = NetNs::named("published-h")?;
     let endpoint = NetNs::named("published-a")?;
-    let samples =
-        on_pinned_thread(|| sample(|| open(&host, &endpoint), |_| host.enter(), arguments))?;
+    let mut how = how(arguments)?;
+    let mut ways: &[Way] = &WAYS;
+    let mut proxies = Vec::new();
+    if let Some(why) = Proxy::missing() {
+        ways = &WAYS[..WAYS.len() - 1];
+        how = format!("{how}; no {PROXY}, for {why}");
+    } else {
+        let way = WAYS.len() - 1;
+        for workload in 0..WORKLOADS.len() {
+            let offset = offset(workload, way);
+            let to = (Ipv4Addr::from(ENDPOINT), 80 + offset);
+            proxies.push(Proxy::start("published-h", WAYS[way].to.1 + offset, to)?);
+        }
+    }
+    let names: Vec<&str> = ways.iter().map(|way| way.name).collect();
+    let place = |workload: usize, number: usize| {
+        let (way, offset) = (&ways[number], offset(workload, number));
+        let (server, at) = if way.endpoint {
+            (&endpoint, (ENDPOINT, 80 + offset))
+        } else {
+            (&host, (way.to.0, way.to.1 + offset))
+        };
+        Place {
+            client: &host,
+            server,
+            at: at.into(),
+            to: Some((way.to.0, way.to.1 + offset).into()),
+        }
+    };
+    let samples = on_pinned_thread(|| {
+        let open = || open(WORKLOADS, &names, place);
+        sample(open, |_| host.enter(), arguments)
+    })?;
     let table = Table {
-        how: how(arguments)?,
-        workloads: WORKLOADS.into(),
+        how,
+        workloads: WORKLOADS,
         kind: "way",
-        ways: WAYS.iter().map(|way| way.name).collect(),
+        ways: names,
         cells: cells(&samples, |workload, way| {
             (way == 1).then_some(GOALS[workload])
         }),
     };
     table.print();
     report::write(directory, "published.csv", &table.csv())
-}
-
-/// Sockets by workload and way, each used once before it is measured.
-fn open(host: &NetNs, endpoint: &NetNs) -> Result<Vec<Vec<Ends>>> {
-    let mut all = Vec::new();
-    for (workload, (name, ..)) in (0..).zip(WORKLOADS) {
-        let mut row = Vec::new();
-        for (number, way) in (0..).zip(&WAYS) {
-            let offset: u16 = 4 * workload + number;
-            let (server, at, port) = match (way.endpoint, way.to) {
-                (false, to) => (host, SocketAddr::from((to, 7000 + offset)), 7000),
-                (true, ENDPOINT) => (endpoint, SocketAddr::from((ENDPOINT, 80 + offset)), 80),
-                (true, _) => (endpoint, SocketAddr::from((ENDPOINT, 80 + offset)), 8080),
-            };
-            let to = Some(SocketAddr::from((way.to, port + offset)));
-            let opened = match workload {
-                0 => Ends::round_trips(host, server, at, to),
-                _ => Ends::connections(host, server, at, to),
-            };
-            let used = opened.and_then(|mut ends| ends.turn(WARM_UP).map(|_| ends));
-            row.push(used.with_context(|| format!("{name}, {}", way.name))?);
-        }
-        all.push(row);
-    }
-    Ok(all)
 }

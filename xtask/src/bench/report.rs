@@ -4,6 +4,8 @@ use std::{fmt, fmt::Write as _, fs, path::Path};
 
 use anyhow::{Context, Result};
 
+use super::workload::Workload;
+
 /// What was measured of a workload over a topology.
 pub(super) struct Cell {
     /// Of all samples, in the workload's unit.
@@ -74,8 +76,7 @@ pub(super) fn write(directory: &Path, name: &str, text: &str) -> Result<()> {
 pub(super) struct Table<'a> {
     /// Machine, runs and rounds.
     pub(super) how: String,
-    /// Names of the workloads, their units, and whether more is better.
-    pub(super) workloads: Vec<(&'a str, &'a str, bool)>,
+    pub(super) workloads: &'a [Workload],
     /// What the ways are to each other, as the file heads their column.
     pub(super) kind: &'a str,
     /// Names of the ways.
@@ -91,32 +92,33 @@ impl Table<'_> {
         let (how, first) = (&self.how, self.ways[0]);
         println!("{how}\nratios to the {first} in the same round; first line: that itself");
         let mut head = format!("{:<26}", "");
-        for (workload, ..) in &self.workloads {
-            let _ = write!(head, "{workload:>18}");
+        for workload in self.workloads {
+            let _ = write!(head, "{:>18}", workload.name);
         }
         println!("{head}");
         for (at, way) in self.ways.iter().enumerate() {
             let mut line = format!("{way:<26}");
-            for ((_, unit, _), row) in self.workloads.iter().zip(&self.cells) {
+            for (workload, row) in self.workloads.iter().zip(&self.cells) {
                 let text = match at {
-                    0 => format!("{:.2} {unit}", row[0].median),
+                    0 => format!("{:.2} {}", row[0].median, workload.unit()),
                     _ => format!("{:.3}", row[at].ratio),
                 };
                 let _ = write!(line, "{text:>18}");
             }
             println!("{line}");
         }
-        for ((workload, _, is_rate), row) in self.workloads.iter().zip(&self.cells) {
+        for (workload, row) in self.workloads.iter().zip(&self.cells) {
+            let name = workload.name;
             for (way, cell) in self.ways.iter().zip(row) {
                 let Some(goal) = cell.goal else { continue };
-                let (sign, reached) = if *is_rate {
+                let (sign, reached) = if workload.is_rate() {
                     (">=", cell.ratio >= goal)
                 } else {
                     ("<=", cell.ratio <= goal)
                 };
                 let verdict = if reached { "reached" } else { "MISSED" };
                 println!(
-                    "goal {workload}, {way}: {:.3} {sign} {goal:.2} {verdict}",
+                    "goal {name}, {way}: {:.3} {sign} {goal:.2} {verdict}",
                     cell.ratio
                 );
             }
@@ -129,12 +131,13 @@ impl Table<'_> {
         let mut csv = format!(
             "# {how}\nworkload,{kind},unit,median,p25,p75,ratio,ratio_p25,ratio_p75,goal\n"
         );
-        for ((workload, unit, _), row) in self.workloads.iter().zip(&self.cells) {
+        for (workload, row) in self.workloads.iter().zip(&self.cells) {
+            let (name, unit) = (workload.name, workload.unit());
             for (way, cell) in self.ways.iter().zip(row) {
                 let goal = cell.goal.map(|goal| goal.to_string()).unwrap_or_default();
                 let _ = writeln!(
                     csv,
-                    "{workload},\"{way}\",{unit},{:.3},{:.3},{:.3},{:.4},{:.4},{:.4},{goal}",
+                    "{name},\"{way}\",{unit},{:.3},{:.3},{:.3},{:.4},{:.4},{:.4},{goal}",
                     cell.median, cell.p25, cell.p75, cell.ratio, cell.ratio_p25, cell.ratio_p75,
                 );
             }

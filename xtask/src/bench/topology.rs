@@ -149,8 +149,12 @@ pub(super) struct NetNs(File);
 impl NetNs {
     /// The one of this name.
     pub(super) fn named(name: &str) -> Result<Self> {
-        let path = Path::new("/run/netns").join(name);
-        let file = File::open(&path).with_context(|| format!("failed to open {}", path.display()));
+        Self::open(&Path::new("/run/netns").join(name))
+    }
+
+    /// The one of this file.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).with_context(|| format!("failed to open {}", path.display()));
         Ok(Self(file?))
     }
 

@@ -2,6 +2,7 @@
 //! disturbs the machine disturbs all of them.
 
 use std::{
+    net::SocketAddr,
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -18,7 +19,7 @@ use super::{
     report::{self, Cell, Machine, Table},
     stats::{median, quantile},
     topology::{Built, TOPOLOGIES},
-    workload::{Ends, WORKLOADS},
+    workload::{Ends, Place, WORKLOADS, Workload},
 };
 
 /// Turns before the first that counts, to fill caches and open windows.
@@ -33,9 +34,16 @@ pub(super) fn measure(binary: &Path, directory: &Path, arguments: &Arguments) ->
         .map(|(number, topology)| topology.build(number, binary))
         .collect();
     let built = built?;
+    let names: Vec<&str> = TOPOLOGIES.iter().map(|topology| topology.name).collect();
+    let place = |workload: usize, topology: usize| Place {
+        client: &built[topology].client,
+        server: &built[topology].server,
+        at: SocketAddr::new(built[topology].server_address(WORKLOADS[workload].ipv6), 0),
+        to: None,
+    };
     let samples = on_pinned_thread(|| {
         sample(
-            || open(&built),
+            || open(WORKLOADS, &names, place),
             |topology| built[topology].client.enter(),
             arguments,
         )
@@ -45,18 +53,16 @@ pub(super) fn measure(binary: &Path, directory: &Path, arguments: &Arguments) ->
     });
     let table = Table {
         how: how(arguments)?,
-        workloads: WORKLOADS
-            .iter()
-            .map(|workload| (workload.name, workload.unit(), workload.is_rate()))
-            .collect(),
+        workloads: WORKLOADS,
         kind: "topology",
-        ways: TOPOLOGIES.iter().map(|topology| topology.name).collect(),
+        ways: names,
         cells,
     };
     table.print();
     report::write(directory, "traffic.csv", &table.csv())?;
-    let svg = plot::svg(&table.cells, &table.how);
-    report::write(directory, "traffic.svg", &svg)
+    let title =
+        "Traffic between two namespaces, as a ratio to a direct veth wire in the same round";
+    report::write(directory, "traffic.svg", &plot::svg(title, &table))
 }
 
 /// The machine, and how much was measured.
@@ -138,17 +144,21 @@ pub(super) fn sample(
     Ok(samples)
 }
 
-/// Sockets by workload and topology, each used once before it is measured.
-fn open(built: &[Built]) -> Result<Vec<Vec<Ends>>> {
+/// Sockets by workload and way, each used once before it is measured.
+pub(super) fn open<'a>(
+    workloads: &[Workload],
+    ways: &[&str],
+    place: impl Fn(usize, usize) -> Place<'a>,
+) -> Result<Vec<Vec<Ends>>> {
     let mut all = Vec::new();
-    for workload in WORKLOADS {
+    for (number, workload) in workloads.iter().enumerate() {
         let mut row = Vec::new();
-        for (topology, built) in TOPOLOGIES.iter().zip(built) {
-            let opened = workload.open(built).and_then(|mut ends| {
+        for (way, name) in ways.iter().enumerate() {
+            let opened = workload.open(&place(number, way)).and_then(|mut ends| {
                 ends.turn(WARM_UP)?;
                 Ok(ends)
             });
-            row.push(opened.with_context(|| format!("{} over {}", workload.name, topology.name))?);
+            row.push(opened.with_context(|| format!("{} over {name}", workload.name))?);
         }
         all.push(row);
     }

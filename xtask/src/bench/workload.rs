@@ -3,14 +3,14 @@
 
 use std::{
     io::{self, ErrorKind, Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
 use socket2::{Domain, Socket, Type};
 
-use super::topology::{Built, NetNs};
+use super::topology::NetNs;
 
 /// How long traffic may hang before the bench gives up.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -31,12 +31,12 @@ pub(super) struct Workload {
     /// As tables name it.
     pub(super) name: &'static str,
     kind: Kind,
-    ipv6: bool,
+    pub(super) ipv6: bool,
     pub(super) goals: Goals,
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     /// Datagrams there and back, the flows taking turns. `payload` in bytes.
     Datagrams { payload: usize, flows: u16 },
     /// A byte there and back on one connection.
@@ -47,7 +47,7 @@ enum Kind {
     Connections,
 }
 
-const fn workload(name: &'static str, kind: Kind, ipv6: bool) -> Workload {
+pub(super) const fn workload(name: &'static str, kind: Kind, ipv6: bool) -> Workload {
     Workload {
         name,
         kind,
@@ -76,7 +76,7 @@ const fn with_goals(
 
 /// Datagrams that make a frame of `frame` bytes, without its check sequence, behind headers of
 /// Ethernet (14), IP and UDP (8).
-const fn datagrams(frame: usize, ip_header: usize, flows: u16) -> Kind {
+pub(super) const fn datagrams(frame: usize, ip_header: usize, flows: u16) -> Kind {
     Kind::Datagrams {
         payload: frame - 14 - ip_header - 8,
         flows,
@@ -111,24 +111,24 @@ impl Workload {
         }
     }
 
-    /// Makes the sockets, those of each end in its namespace.
-    pub(super) fn open(&self, built: &Built) -> Result<Ends> {
-        let server = SocketAddr::new(built.server_address(self.ipv6), 0);
-        let client = SocketAddr::new(built.client_address(self.ipv6), 0);
+    /// Makes the sockets, those of each end in its namespace. Leaves the thread in the client's.
+    pub(super) fn open(&self, place: &Place<'_>) -> Result<Ends> {
         match self.kind {
             Kind::Datagrams { payload, flows } => {
-                let pairs: Result<Vec<_>> = (0..flows)
-                    .map(|_| datagram_pair(built, client, server))
-                    .collect();
+                let pairs: Result<Vec<_>> = (0..flows).map(|_| datagram_pair(place)).collect();
                 Ok(Ends::Datagrams {
                     pairs: pairs?,
                     payload,
                 })
             }
-            Kind::Connections => Ends::connections(&built.client, &built.server, server, None),
-            Kind::RoundTrips => Ends::round_trips(&built.client, &built.server, server, None),
+            Kind::Connections => {
+                let listener = listen(place)?;
+                let to = place.to.map_or_else(|| listener.local_addr(), Ok)?;
+                Ok(Ends::Connections { listener, to })
+            }
+            Kind::RoundTrips => Ok(Ends::RoundTrips(connect(place)?)),
             Kind::Bulk => {
-                let (sender, receiver) = connect(&built.client, &built.server, server, None)?;
+                let (sender, receiver) = connect(place)?;
                 sender.set_nonblocking(true)?;
                 receiver.set_nonblocking(true)?;
                 Ok(Ends::Bulk {
@@ -139,6 +139,16 @@ impl Workload {
             }
         }
     }
+}
+
+/// Where the two ends of a workload are.
+pub(super) struct Place<'a> {
+    pub(super) client: &'a NetNs,
+    pub(super) server: &'a NetNs,
+    /// What the server listens at; port 0 is any, and the only one that several flows can have.
+    pub(super) at: SocketAddr,
+    /// Where the client finds it, if that is elsewhere.
+    pub(super) to: Option<SocketAddr>,
 }
 
 /// The two ends of a workload in a topology.
@@ -160,29 +170,6 @@ pub(super) enum Ends {
 }
 
 impl Ends {
-    /// A connection from one namespace to a server in another that listens at `at`; `to` is where the
-    /// client finds it, if that is elsewhere. Leaves the thread in the client's namespace.
-    pub(super) fn round_trips(
-        client: &NetNs,
-        server: &NetNs,
-        at: SocketAddr,
-        to: Option<SocketAddr>,
-    ) -> Result<Self> {
-        Ok(Self::RoundTrips(connect(client, server, at, to)?))
-    }
-
-    /// The same, for one connection after the other.
-    pub(super) fn connections(
-        client: &NetNs,
-        server: &NetNs,
-        at: SocketAddr,
-        to: Option<SocketAddr>,
-    ) -> Result<Self> {
-        let listener = listen(client, server, at)?;
-        let to = to.map_or_else(|| listener.local_addr(), Ok)?;
-        Ok(Self::Connections { listener, to })
-    }
-
     /// Runs for a while, from within the client's namespace; gives a sample in the workload's
     /// unit.
     pub(super) fn turn(&mut self, length: Duration) -> Result<f64> {
@@ -214,44 +201,44 @@ impl Ends {
     }
 }
 
-fn datagram_pair(
-    built: &Built,
-    client: SocketAddr,
-    server: SocketAddr,
-) -> Result<(UdpSocket, UdpSocket)> {
-    built.server.enter()?;
-    let server = UdpSocket::bind(server).context("failed to bind at the server")?;
-    built.client.enter()?;
-    let client = UdpSocket::bind(client).context("failed to bind at the client")?;
-    client.connect(server.local_addr()?)?;
-    server.connect(client.local_addr()?)?;
+fn datagram_pair(place: &Place<'_>) -> Result<(UdpSocket, UdpSocket)> {
+    place.server.enter()?;
+    let server = UdpSocket::bind(place.at).context("failed to bind at the server")?;
+    place.client.enter()?;
+    let any: IpAddr = match place.at {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let client = UdpSocket::bind((any, 0)).context("failed to bind at the client")?;
+    client.connect(place.to.map_or_else(|| server.local_addr(), Ok)?)?;
     for socket in [&client, &server] {
         socket.set_read_timeout(Some(PATIENCE))?;
     }
+    client.send(&[0])?;
+    // It answers whom it sees, which need not be the client's own address.
+    let (_, seen) = server
+        .recv_from(&mut [0])
+        .context("no datagram reached the server")?;
+    server.connect(seen)?;
     Ok((client, server))
 }
 
-fn listen(client: &NetNs, server: &NetNs, at: SocketAddr) -> Result<TcpListener> {
-    server.enter()?;
-    let listener = stream_socket(at)?;
+fn listen(place: &Place<'_>) -> Result<TcpListener> {
+    place.server.enter()?;
+    let listener = stream_socket(place.at)?;
     listener
         .set_reuse_address(true)
-        .and_then(|()| listener.bind(&at.into()))
+        .and_then(|()| listener.bind(&place.at.into()))
         .and_then(|()| listener.listen(16))
         .context("failed to listen at the server")?;
-    client.enter()?;
+    place.client.enter()?;
     Ok(listener.into())
 }
 
-/// A connection that sends at once. Leaves the thread in the client's namespace.
-fn connect(
-    client: &NetNs,
-    server: &NetNs,
-    at: SocketAddr,
-    to: Option<SocketAddr>,
-) -> Result<(TcpStream, TcpStream)> {
-    let listener = listen(client, server, at)?;
-    let address = to.map_or_else(|| listener.local_addr(), Ok)?;
+/// A connection that sends at once.
+fn connect(place: &Place<'_>) -> Result<(TcpStream, TcpStream)> {
+    let listener = listen(place)?;
+    let address = place.to.map_or_else(|| listener.local_addr(), Ok)?;
     let client = stream_socket(address)?;
     client
         .connect_timeout(&address.into(), PATIENCE)
