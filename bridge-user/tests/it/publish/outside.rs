@@ -37,6 +37,42 @@ fn the_outside_is_seen_by_its_own_address() {
 }
 
 #[test]
+fn publishing_opens_no_address_of_an_endpoint_and_closes_none() {
+    let host = Host::new();
+    host.outside();
+    host.create("--ipv6 nat");
+    host.create("--ipv6 -o bridge-user.gateway_mode=routed routed");
+    // Nobody of these is outside.
+    let limit = "--publish-from 198.51.100.0/24 --publish-from 2001:db8:1::/64";
+    for (name, arguments, port, directly, by_host) in [
+        ("a", "-p 8080:80 nat", 8080, false, true),
+        ("b", "-p 8081:80 routed", 8081, true, true),
+        (
+            "c",
+            &format!("{limit} -p 8082:80 routed"),
+            8082,
+            true,
+            false,
+        ),
+    ] {
+        let arguments = format!("{arguments} {name}");
+        let endpoint = Host::endpoint(&publish(&host, &arguments), &arguments);
+        let _servers = [80, 81].map(|port| serve(&host, name, port));
+        for ((own, address), from) in endpoint.addresses().iter().zip(UPLINK).zip(OUTSIDE) {
+            for (at, is_reached) in [
+                (url(own, 80), directly),
+                (url(own, 81), directly),
+                (url(address, port), by_host),
+            ] {
+                let expected = is_reached.then_some(from);
+                let seen = who(&host, Some("outside"), &at);
+                assert_eq!(seen.as_deref(), expected, "{name} at {at}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_host_uses_its_own_addresses() {
     let (host, _web, _udp) = web_and_dns();
     let gateway = host.gateway_of("n");
