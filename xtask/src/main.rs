@@ -2,6 +2,7 @@
 //! dispatches.
 
 mod bench;
+mod beside;
 mod build;
 mod debian;
 mod ebpf;

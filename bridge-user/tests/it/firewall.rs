@@ -102,7 +102,7 @@ fn a_table_that_is_whole_is_left_alone() {
 }
 
 /// What doctor warns of among firewalls, and says to do.
-fn warnings(host: &Host) -> Vec<(String, String)> {
+pub(crate) fn warnings(host: &Host) -> Vec<(String, String)> {
     let told = host.bridge_user("doctor --format json").run().stdout;
     let findings = told.lines().map(|line| {
         let finding: serde_json::Value = serde_json::from_str(line).expect("an object a line");

@@ -7,6 +7,7 @@ mod host;
 mod host_road;
 
 mod bad_input;
+mod beside;
 mod config;
 mod crash;
 mod daemon;

@@ -1,6 +1,8 @@
 //! Which tests run in the machine: emulation is slow, and most of what commands do is the same on
 //! every kernel.
 
+use crate::beside;
+
 /// Modules and tests that run: what the kernel decides on, and what only it has. Every test has the
 /// program verified anew, which takes most of its time under emulation.
 const CHOSEN: &[&str] = &[
@@ -24,10 +26,13 @@ const CHOSEN: &[&str] = &[
     "xdp::every_row_comes_out_of_the_program_as_it_says",
 ];
 
-/// The chosen ones of all tests; with filters those that contain one.
+/// The chosen ones of all tests; with filters those that contain one. Others' software is not in the
+/// machine.
 pub(super) fn choose(all: &[String], filters: &[String]) -> Vec<String> {
     let is_chosen = |name: &&String| {
-        if filters.is_empty() {
+        if name.starts_with(beside::TESTS) {
+            false
+        } else if filters.is_empty() {
             CHOSEN.iter().any(|chosen| is(name, chosen))
         } else {
             filters.iter().any(|filter| name.contains(filter.as_str()))
@@ -62,6 +67,7 @@ mod tests {
     fn names_select_tests_and_modules_and_filters_any_part() {
         let all = [
             "bad_input::vlan::x",
+            "beside::vlan",
             "crash::create",
             "crash::create_where",
             "vlan::b",

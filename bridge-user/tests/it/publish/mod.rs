@@ -27,7 +27,7 @@ const WWW: &str = "/run/www";
 
 /// A web server in a namespace, that says who asks it: /cgi-bin/who.
 #[track_caller]
-fn serve(host: &Host, netns: &str, port: u16) -> Running {
+pub(crate) fn serve(host: &Host, netns: &str, port: u16) -> Running {
     host.inside(|| {
         let script = format!("{WWW}/cgi-bin/who");
         fs::create_dir_all(format!("{WWW}/cgi-bin")).expect("/run is the host's");
@@ -49,7 +49,7 @@ fn serve(host: &Host, netns: &str, port: u16) -> Running {
 
 /// Who a web server takes a client in a namespace for, or the host where there is none; `None` where
 /// there is no answer.
-fn who(host: &Host, netns: Option<&str>, at: &str) -> Option<String> {
+pub(crate) fn who(host: &Host, netns: Option<&str>, at: &str) -> Option<String> {
     let curl = format!("curl -s -m 2 http://{at}/cgi-bin/who");
     let ran = match netns {
         Some(netns) => host.exec(netns, &curl).run(),
@@ -112,7 +112,7 @@ fn say(host: &Host, netns: Option<&str>, address: &str, port: u16) -> String {
 }
 
 /// One of the host's addresses with a port, as in a URL.
-fn url(address: &str, port: u16) -> String {
+pub(crate) fn url(address: &str, port: u16) -> String {
     if address.contains(':') {
         format!("[{address}]:{port}")
     } else {
@@ -122,7 +122,7 @@ fn url(address: &str, port: u16) -> String {
 
 /// Makes a namespace and connects it to a network: options, network and name.
 #[track_caller]
-fn publish(host: &Host, arguments: &str) -> Value {
+pub(crate) fn publish(host: &Host, arguments: &str) -> Value {
     let name = arguments.split_whitespace().last().unwrap_or_default();
     host.netns(name);
     connect(host, arguments)
