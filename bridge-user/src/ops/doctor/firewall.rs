@@ -1,6 +1,7 @@
 //! Firewalls of others: what of them drops our packets, and what to do. A packet has to get past
 //! everybody's chain, and ours can accept for our table alone.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
@@ -12,6 +13,9 @@ const CHECK: &str = "firewall";
 
 /// Docker leaves this chain to the user, and looks at it before its own.
 const DOCKER_USER: &str = "DOCKER-USER";
+
+/// Where Docker says who gets to the endpoints of a bridge of its own.
+const DOCKER: &str = "DOCKER";
 
 /// Its table. Rules that others put there go with its next reload.
 const FIREWALLD: &str = "firewalld";
@@ -119,11 +123,6 @@ impl Ruleset {
             self.all("chain")
                 .any(|c| same(c) && c["name"] == DOCKER_USER)
         };
-        let tool = if family == "ip6" {
-            "ip6tables"
-        } else {
-            "iptables"
-        };
         if table == FIREWALLD {
             let zone = "firewall-cmd --permanent --zone=trusted --add-interface=";
             let names = self.our_names().into_iter();
@@ -133,6 +132,7 @@ impl Ruleset {
         let rule = |side: &str, bridge: &str| {
             if has_docker_user {
                 let (flag, bridge) = (&side[..1], bridge.replace('*', "+"));
+                let tool = iptables(chain);
                 format!("{tool} -I {DOCKER_USER} -{flag} {bridge} -j ACCEPT")
             } else {
                 format!("nft insert rule {family} {table} {name} {side} '\"{bridge}\"' accept")
@@ -142,8 +142,62 @@ impl Ruleset {
             let names = self.our_names().into_iter();
             names.map(|bridge| rule(side, bridge)).collect::<Vec<_>>()
         });
-        commands.collect::<Vec<_>>().join("; ")
+        let mut commands: Vec<String> = commands.collect();
+        if has_docker_user {
+            let ways = self.ways_to_docker(chain).into_iter();
+            commands.extend(ways.map(|(ours, docker)| leave_to_docker(chain, ours, docker)));
+        }
+        commands.join("; ")
     }
+
+    /// Names of ours, each with a bridge of Docker's, of a chain's table.
+    fn ways_to_docker(&self, chain: &Value) -> Vec<(&str, &str)> {
+        let of_table = |rule: &&Value| {
+            let same = |key| rule[key] == chain[key];
+            same("family") && same("table") && jumps_to(rule).any(|target| target == DOCKER)
+        };
+        let rules = self.all("rule").filter(of_table);
+        let bridges: BTreeSet<&str> = rules.filter_map(|rule| on(rule, "oifname")).collect();
+        let names = self.our_names().into_iter();
+        names
+            .flat_map(|ours| bridges.iter().map(move |docker| (ours, *docker)))
+            .collect()
+    }
+
+    /// Of those, the ones that a user's chain of Docker's lets pass, before Docker looks at them.
+    fn opened(&self, user: &Value) -> Vec<(&str, &str)> {
+        let of_chain = |rule: &&Value| {
+            let same = |key| rule[key] == user[key];
+            same("family") && same("table") && rule["chain"] == user["name"]
+        };
+        let rules: Vec<&Value> = self.all("rule").filter(of_chain).collect();
+        let is_opened = |(ours, docker): &(&str, &str)| {
+            let mut of_ours = rules.iter().filter(|rule| is_on(rule, "iifname", ours));
+            // The first that speaks of all of it.
+            let first = of_ours.find(|rule| {
+                leads_to_accept(rule) || on(rule, "oifname").is_some_and(|name| name == *docker)
+            });
+            first.is_some_and(|rule| leads_to_accept(rule))
+        };
+        let mut ways = self.ways_to_docker(user);
+        ways.retain(is_opened);
+        ways
+    }
+}
+
+/// The command for a table of iptables'.
+fn iptables(chain: &Value) -> &'static str {
+    if chain["family"] == "ip6" {
+        "ip6tables"
+    } else {
+        "iptables"
+    }
+}
+
+/// The command that has Docker decide who of ours gets into a network of its own.
+fn leave_to_docker(chain: &Value, ours: &str, docker: &str) -> String {
+    let (tool, ours) = (iptables(chain), ours.replace('*', "+"));
+    format!("{tool} -I {DOCKER_USER} -i {ours} -o {docker} -j RETURN")
 }
 
 /// What passes at a hook, and by which side of a packet ours is known.
@@ -178,23 +232,30 @@ fn acts(rule: &Value) -> Vec<&str> {
 fn leads_to_accept(rule: &Value) -> bool {
     match acts(rule)[..] {
         ["match", "accept"] => true,
-        ["match", "goto" | "jump"] => {
-            let expressions = rule["expr"].as_array().into_iter().flatten();
-            let mut targets = expressions.filter_map(|e| {
-                let way = e.get("goto").or_else(|| e.get("jump"))?;
-                way["target"].as_str()
-            });
-            targets.any(|target| target.ends_with("_trusted"))
-        }
+        ["match", "goto" | "jump"] => jumps_to(rule).any(|target| target.ends_with("_trusted")),
         _ => false,
     }
 }
 
-/// Whether a rule is for an interface.
-fn is_on(rule: &Value, side: &str, interface: &str) -> bool {
+/// The chains that a rule goes on at.
+fn jumps_to(rule: &Value) -> impl Iterator<Item = &str> {
+    let expressions = rule["expr"].as_array().into_iter().flatten();
+    expressions.filter_map(|e| {
+        let way = e.get("goto").or_else(|| e.get("jump"))?;
+        way["target"].as_str()
+    })
+}
+
+/// The interface that a rule is for.
+fn on<'a>(rule: &'a Value, side: &str) -> Option<&'a str> {
     let expressions = rule["expr"].as_array().into_iter().flatten();
     let mut matches = expressions.filter_map(|expression| expression.get("match"));
-    matches.any(|m| m["op"] == "==" && m["left"]["meta"]["key"] == side && m["right"] == interface)
+    matches.find(|m| m["op"] == "==" && m["left"]["meta"]["key"] == side)?["right"].as_str()
+}
+
+/// Whether it is this one.
+fn is_on(rule: &Value, side: &str, interface: &str) -> bool {
+    on(rule, side) == Some(interface)
 }
 
 fn text<'a>(object: &'a Value, key: &str) -> &'a str {
@@ -215,20 +276,29 @@ pub(super) fn foreign_chains(ruleset: Option<&Ruleset>) -> Vec<Finding> {
     let foreign = ruleset
         .all("chain")
         .filter(|chain| chain["table"] != "bridge_user");
-    let findings: Vec<Finding> = foreign
-        .filter_map(|chain| {
-            let way = way_of(chain["hook"].as_str()?)?;
-            if !ruleset.drops(chain) || ruleset.accepts(chain, &way) {
-                return None;
-            }
-            let names = ["family", "table", "name"]
-                .map(|key| text(chain, key))
-                .join(" ");
+    let mut findings = Vec::new();
+    for chain in foreign {
+        let names = ["family", "table", "name"]
+            .map(|key| text(chain, key))
+            .join(" ");
+        if let Some(way) = chain["hook"].as_str().and_then(way_of)
+            && ruleset.drops(chain)
+            && !ruleset.accepts(chain, &way)
+        {
             let detail = format!("chain {names} drops {} unless a rule accepts it", way.what);
             let advice = ruleset.advice(chain, &way);
-            Some(Finding::bad(CHECK, Status::Warning, detail, advice))
-        })
-        .collect();
+            findings.push(Finding::bad(CHECK, Status::Warning, detail, advice));
+        }
+        if chain["name"] == DOCKER_USER {
+            findings.extend(ruleset.opened(chain).into_iter().map(|(ours, docker)| {
+                let detail = format!(
+                    "chain {names} lets endpoints into Docker's network at {docker}, past its rules"
+                );
+                let advice = leave_to_docker(chain, ours, docker);
+                Finding::bad(CHECK, Status::Warning, detail, advice)
+            }));
+        }
+    }
     if findings.is_empty() {
         return vec![Finding::ok(CHECK, "no chain of others drops what is ours")];
     }

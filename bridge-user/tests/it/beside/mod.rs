@@ -2,6 +2,7 @@
 //! firewall. `cargo xtask test` runs them where they are installed, as a ring of its own, and installs
 //! neither: a package of theirs begins to work on the machine at once.
 
+mod docker;
 mod firewalld;
 
 use crate::host::Host;
