@@ -86,6 +86,7 @@ fn put_programs(root: &Path, binaries: &Binaries) -> Result<()> {
         files.extend(libraries(&program)?);
         files.insert(program);
     }
+    files.insert(targets_of_iptables(&files)?);
     for binary in [&binaries.tests, &binaries.bridge_user] {
         files.extend(libraries(binary)?);
         // Debug information would be most of the image.
@@ -119,6 +120,19 @@ fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
         bail!("{} lacks libraries: {text}", program.display());
     }
     Ok(paths(&text))
+}
+
+/// What iptables loads for ACCEPT and DROP, beside its library: ldd does not know of it.
+fn targets_of_iptables(files: &BTreeSet<PathBuf>) -> Result<PathBuf> {
+    let is_its = |file: &&PathBuf| {
+        let name = file.file_name().unwrap_or_default();
+        name.to_string_lossy().starts_with("libxtables.so")
+    };
+    let library = files
+        .iter()
+        .find(is_its)
+        .context("there is no libxtables")?;
+    Ok(library.with_file_name("xtables").join("libxt_standard.so"))
 }
 
 /// The paths in what ldd prints: `NAME => PATH (ADDRESS)`, or `PATH (ADDRESS)`.
