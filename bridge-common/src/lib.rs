@@ -7,6 +7,7 @@
 
 mod event;
 mod fdb;
+mod flow;
 mod link;
 mod meta;
 mod neigh;
@@ -16,13 +17,14 @@ mod stats;
 
 pub use event::{Bucket, DecisionRecord, EVENT_BYTES, EXPLAIN_MARK, Event, TraceState, verdict};
 pub use fdb::{FdbEntry, FdbKey};
+pub use flow::{FlowEntry, FlowKey};
 pub use link::LinkKey;
 pub use meta::Meta;
 pub use neigh::{
     Address, NEIGHBOUR_GATEWAY, NeighbourEntry, NeighbourKey, SubnetEntry, SubnetKey, mapped,
 };
 pub use port::{
-    ENDPOINT_ICC_OFF, ENDPOINT_INTERNAL, ENDPOINT_REACHABLE, ENDPOINT_REDIRECT_OFF,
+    ENDPOINT_FLOWS, ENDPOINT_ICC_OFF, ENDPOINT_INTERNAL, ENDPOINT_REACHABLE, ENDPOINT_REDIRECT_OFF,
     ENDPOINT_TRUSTED, EndpointEntry, Hints, PortEntry, wire_mac,
 };
 pub use publish::{AskedKey, Peer, PublishedKey, SocketAddress};
@@ -32,7 +34,7 @@ pub use stats::{DROP_REASONS, DropReason, NO_SLOT, PortStats};
 ///
 /// Raise it when a shared type, a map's kind or the meaning of a field changes: the loader
 /// refuses pins of another version.
-pub const LAYOUT_VERSION: u32 = 5;
+pub const LAYOUT_VERSION: u32 = 6;
 
 /// Ports that the maps hold at most, unless the loader makes them of another size.
 pub const MAX_PORTS: u32 = 16_384;
@@ -54,6 +56,9 @@ pub const MAX_PUBLISHED: u32 = 65_536;
 
 /// Entries of the map `ASKED`: pairs of a socket that is not connected and an endpoint that it sent to.
 pub const MAX_ASKED: u32 = 16_384;
+
+/// Flows from outside to published ports that the maps hold at most, likewise.
+pub const MAX_FLOWS: u32 = 16_384;
 
 /// Bytes of the ring buffer `EVENTS`, likewise.
 pub const EVENTS_BYTES: u32 = 1 << 18;

@@ -13,6 +13,9 @@ pub const ENDPOINT_TRUSTED: u16 = 1 << 3;
 /// Frames may be redirected to the endpoint: set last when it is attached, cleared first when it
 /// is detached.
 pub const ENDPOINT_REACHABLE: u16 = 1 << 4;
+/// The endpoint publishes ports, and what comes to them from outside may pass the firewall by once it
+/// has let the flow through.
+pub const ENDPOINT_FLOWS: u16 = 1 << 5;
 
 /// Value of the map `PORTS`; the key is the ifindex of the host leg (`u32`, host byte order).
 #[repr(C)]

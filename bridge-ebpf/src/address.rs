@@ -128,6 +128,21 @@ impl Ip6 {
         [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
     }
 
+    /// An IPv4-mapped one.
+    #[inline(always)]
+    pub fn of_ipv4(address: Ip4) -> Self {
+        Self {
+            high: 0,
+            low: MAPPED | u64::from(address.0) << 32,
+        }
+    }
+
+    /// Two halves, as they lie in memory.
+    #[inline(always)]
+    pub fn halves(self) -> [u64; 2] {
+        [self.high, self.low]
+    }
+
     /// The link-local address of a MAC address (RFC 4291, appendix A).
     #[inline(always)]
     pub fn link_local(mac: Mac) -> Self {

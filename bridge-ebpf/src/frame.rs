@@ -26,6 +26,9 @@ pub trait Frame {
     /// Eight bytes.
     fn u64(&self, at: usize) -> Option<u64>;
 
+    /// The first units of two bytes.
+    fn units<const N: usize>(&self) -> Option<[u16; N]>;
+
     /// A MAC address.
     #[inline(always)]
     fn mac(&self, at: usize) -> Option<Mac> {
@@ -68,6 +71,14 @@ impl Frame for &[u8] {
 
     fn u64(&self, at: usize) -> Option<u64> {
         bytes(self, at).map(u64::from_ne_bytes)
+    }
+
+    fn units<const N: usize>(&self) -> Option<[u16; N]> {
+        let mut units = [0; N];
+        for (at, unit) in units.iter_mut().enumerate() {
+            *unit = self.u16(2 * at)?;
+        }
+        Some(units)
     }
 }
 

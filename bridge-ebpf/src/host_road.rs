@@ -1,20 +1,21 @@
 //! What the host sends to endpoints: past the bridge, straight to the host leg.
 
-use bridge_common::{ENDPOINT_REACHABLE, ENDPOINT_REDIRECT_OFF};
+use bridge_common::{ENDPOINT_REACHABLE, ENDPOINT_REDIRECT_OFF, EndpointEntry};
 
 use crate::{Frame, Tables, hints};
 
-/// The host leg by which a frame is to leave that the host sends into a network, by its bridge; `None`
-/// where that is the bridge's to find: groups, who is behind an endpoint, datapath `off`.
+/// The slot of the endpoint that a frame is for which the host sends into a network, by its bridge: it is
+/// to leave by its host leg. `None` where that is the bridge's to find: groups, who is behind an
+/// endpoint, datapath `off`.
 ///
 /// The host may speak with all its endpoints: what it routes to them has passed the firewall.
 #[inline(always)]
-pub fn host_leg<F: Frame, T: Tables>(
+pub fn host_leg<'t, F: Frame, T: Tables>(
     frame: &F,
     tagged: bool,
     bridge: u32,
-    tables: &T,
-) -> Option<u32> {
+    tables: &'t T,
+) -> Option<(u16, &'t EndpointEntry)> {
     if tagged {
         return None;
     }
@@ -26,7 +27,7 @@ pub fn host_leg<F: Frame, T: Tables>(
             && endpoint.bridge == bridge
             && state == ENDPOINT_REACHABLE
             && endpoint.ifindex != 0;
-        right.then_some(endpoint.ifindex)
+        right.then_some((slot, endpoint))
     })
 }
 
@@ -67,7 +68,12 @@ mod tests {
         ] {
             let mut frame = vec![0; 60];
             frame[..6].copy_from_slice(&to);
-            let got = host_leg(&frame.as_slice(), tagged, World::bridge(network), &world());
+            let world = world();
+            let got = host_leg(&frame.as_slice(), tagged, World::bridge(network), &world);
+            let got = got.map(|(slot, endpoint)| {
+                assert_eq!(endpoint.ifindex, World::ifindex(slot), "{case}");
+                endpoint.ifindex
+            });
             assert_eq!(got, expected, "{case}");
         }
     }

@@ -41,6 +41,20 @@ fn port_ingress_xdp(ctx: XdpContext) -> u32 {
     hooks::xdp::port_ingress(&ctx)
 }
 
+/// Entry point of every uplink: ingress, what comes from outside (tcx).
+#[expect(clippy::needless_pass_by_value, reason = "the signature is aya's")]
+#[classifier]
+fn uplink_ingress(ctx: TcContext) -> i32 {
+    hooks::uplink::ingress(&ctx)
+}
+
+/// Its egress, what leaves the host (tcx).
+#[expect(clippy::needless_pass_by_value, reason = "the signature is aya's")]
+#[classifier]
+fn uplink_egress(ctx: TcContext) -> i32 {
+    hooks::uplink::egress(&ctx)
+}
+
 /// Entry points of calls on sockets, at the root of the cgroups: each with its hook.
 macro_rules! socket_calls {
     ($($name:ident, $attach:ident: $hook:path;)*) => {$(

@@ -66,6 +66,25 @@ pub fn is_taken(
     publications.publication(&ipv4).is_some() && !ipv6_only()
 }
 
+/// A key, of the two halves of an address as they lie in memory: copied as they are, where the program
+/// would handle sixteen bytes one by one.
+#[inline(always)]
+pub(crate) fn key([high, low]: [u64; 2], port: u16, protocol: u8) -> PublishedKey {
+    let [a, b] = port.to_ne_bytes();
+    bytemuck::cast([
+        high,
+        low,
+        u64::from_ne_bytes([a, b, protocol, 0, 0, 0, 0, 0]),
+    ])
+}
+
+/// The two halves of an address, as they lie in memory. As [`key`].
+#[inline(always)]
+pub(crate) fn halves(to: &SocketAddress) -> [u64; 2] {
+    let [high, low, _]: [u64; 3] = bytemuck::cast(*to);
+    [high, low]
+}
+
 /// The key of a publication of all addresses of the family.
 #[inline(always)]
 fn of_all(asked: &PublishedKey) -> PublishedKey {
@@ -81,7 +100,7 @@ fn of_all(asked: &PublishedKey) -> PublishedKey {
 }
 
 #[inline(always)]
-fn leading(found: Option<SocketAddress>) -> Option<SocketAddress> {
+pub(crate) fn leading(found: Option<SocketAddress>) -> Option<SocketAddress> {
     found.filter(|to| to.port != 0)
 }
 

@@ -2,18 +2,47 @@
 //! holds no policy: that is `bridge_ebpf::host_leg`.
 
 use aya_ebpf::{bindings::TC_ACT_UNSPEC, programs::TcContext};
-use bridge_ebpf::host_leg;
+use bridge_common::EndpointEntry;
+use bridge_ebpf::{Seen, Segment, came_in, host_leg, takes_flows};
 
 use super::Maps;
-use crate::packet::{Packet, skb};
+use crate::{
+    maps::flows,
+    packet::{Packet, nat, skb},
+};
 
 /// Sends a frame for an endpoint out of its host leg, or leaves it to the bridge.
 #[inline(always)]
 pub(crate) fn bridge_egress(ctx: &TcContext) -> i32 {
     let (bridge, tagged) = (skb::ifindex(ctx), skb::tagged(ctx));
     match host_leg(&Packet(ctx), tagged, bridge, &Maps { unlimited: true }) {
-        Some(ifindex) => skb::redirect(ifindex),
+        Some((slot, endpoint)) => {
+            let from = nat::ifindex_in(ctx);
+            if from != 0 && takes_flows(endpoint) {
+                note_flow(ctx, from, slot, endpoint);
+            }
+            skb::redirect(endpoint.ifindex)
+        }
         // Never TC_ACT_OK: it would end the chain and hide other people's filters.
         None => TC_ACT_UNSPEC,
+    }
+}
+
+/// Notes that the firewall let a packet from outside pass, if it is one of a published port.
+#[inline(always)]
+fn note_flow(ctx: &TcContext, from: u32, slot: u16, endpoint: &EndpointEntry) {
+    let Some(segment) = Segment::read(&Packet(ctx), false) else {
+        return;
+    };
+    let Some(flow) = flows::find(&segment.flow_in()) else {
+        return;
+    };
+    let seen = Seen {
+        ifindex: from,
+        hash: nat::hash_there(ctx),
+        now: flows::now(),
+    };
+    if came_in(flow.get(), &seen, endpoint) {
+        flow.pass_in(slot, seen.now);
     }
 }

@@ -16,7 +16,7 @@ const ALLOWED: i32 = 1;
 const REFUSED: i32 = 0;
 
 /// The map, as the decision asks it.
-struct Published;
+pub(super) struct Published;
 
 impl Publications for Published {
     #[inline(always)]

@@ -5,6 +5,7 @@ pub(crate) mod cgroup;
 #[cfg(feature = "log")]
 mod log;
 pub(crate) mod tc;
+pub(crate) mod uplink;
 pub(crate) mod xdp;
 
 use bridge_common::{

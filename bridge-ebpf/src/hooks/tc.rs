@@ -5,12 +5,14 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use bridge_common::EXPLAIN_MARK;
-use bridge_ebpf::{Decision, Verdict, count, decide};
+use bridge_ebpf::{
+    Decision, Outward, Segment, Translation, Verdict, count, decide, outward, takes_flows,
+};
 
 use super::Maps;
 use crate::{
-    maps,
-    packet::{self, Packet, skb},
+    maps::{self, flows},
+    packet::{self, Packet, nat, skb},
 };
 
 /// Forwards, answers, passes on or drops a frame that a sandbox sent.
@@ -32,10 +34,41 @@ pub(crate) fn port_ingress(ctx: &TcContext) -> i32 {
         return code(&decision);
     }
     let weight = skb::weight(ctx);
+    if let Verdict::Host { .. } = decision.verdict
+        && let Some((ifindex, segment, to)) = past_firewall(ctx, decision.slot)
+    {
+        maps::stats::update(decision.slot, |stats| {
+            count(stats, Verdict::Redirect { ifindex }, weight);
+        });
+        return if nat::translate(ctx, &segment, &to) {
+            nat::mark_translated(ctx);
+            skb::redirect(ifindex)
+        } else {
+            skb::drop_damaged()
+        };
+    }
     maps::stats::update(decision.slot, |stats| {
         count(stats, decision.verdict, weight);
     });
     act(ctx, &decision, ifindex)
+}
+
+/// The link that an answer of a published port leaves by, where its flow has passed the firewall, and
+/// how it is to be translated.
+#[inline(always)]
+fn past_firewall(ctx: &TcContext, slot: u16) -> Option<(u32, Segment, Translation)> {
+    if !takes_flows(maps::endpoints::find(slot)?) {
+        return None;
+    }
+    let segment = Segment::read(&Packet(ctx), false)?;
+    let flow = flows::find(&segment.flow_out())?;
+    match outward(&segment, flow.get(), slot, flows::now()) {
+        Outward::Uplink(ifindex, to) if nat::fits(ctx, ifindex) => Some((ifindex, segment, to)),
+        _ => {
+            flow.try_out(nat::hash(ctx), segment.ends());
+            None
+        }
+    }
 }
 
 #[inline(always)]

@@ -10,6 +10,7 @@ pub(crate) mod buckets;
 pub(crate) mod endpoints;
 pub(crate) mod events;
 pub(crate) mod fdb;
+pub(crate) mod flows;
 pub(crate) mod hints;
 pub(crate) mod links;
 mod meta;

@@ -9,6 +9,7 @@
     reason = "offsets and lengths are within the headers, ports in the lower half of their field"
 )]
 
+pub(crate) mod nat;
 pub(crate) mod skb;
 pub(crate) mod sock_addr;
 pub(crate) mod xdp;
@@ -61,20 +62,25 @@ impl<C: Context> Frame for Packet<'_, C> {
 
     #[inline(always)]
     fn u16(&self, at: usize) -> Option<u16> {
-        // SAFETY: as in `units`.
+        // SAFETY: as in `units_at`.
         self.place(at, 2).map(|place| unsafe { *place.cast() })
     }
 
     #[inline(always)]
     fn u32(&self, at: usize) -> Option<u32> {
-        let [a, b] = self.units::<2>(at)?;
+        let [a, b] = self.units_at::<2>(at)?;
         Some(u32::from(a) | u32::from(b) << 16)
     }
 
     #[inline(always)]
     fn u64(&self, at: usize) -> Option<u64> {
-        let [a, b, c, d] = self.units::<4>(at)?;
+        let [a, b, c, d] = self.units_at::<4>(at)?;
         Some(u64::from(a) | u64::from(b) << 16 | u64::from(c) << 32 | u64::from(d) << 48)
+    }
+
+    #[inline(always)]
+    fn units<const N: usize>(&self) -> Option<[u16; N]> {
+        self.units_at(0)
     }
 }
 
@@ -82,7 +88,7 @@ impl<C: Context> Packet<'_, C> {
     /// Units of two bytes, little endian as the target is. Larger ones would need an alignment that
     /// frames do not have, and LLVM would load byte by byte.
     #[inline(always)]
-    fn units<const N: usize>(&self, at: usize) -> Option<[u16; N]> {
+    fn units_at<const N: usize>(&self, at: usize) -> Option<[u16; N]> {
         let place = self.place(at, 2 * N)?;
         // SAFETY: the bytes are there, any are a value, and frames begin at even addresses: network
         // drivers and the kernel's own protocols align the IP header, which is 14 bytes on

@@ -13,11 +13,18 @@ use bridge_ebpf::{ARP_OPERATION, Answer, NA_LENGTH, Weight, arp_reply, neighbour
 use super::{Context, Packet};
 
 /// `PACKET_HOST` of `include/uapi/linux/if_packet.h`: the frame is for the host that gets it.
-const PACKET_HOST: u32 = 0;
+pub(super) const PACKET_HOST: u32 = 0;
 
 /// Length of Ethernet, IPv6 and the start of UDP or ICMPv6: where it is linear, all that is read of
 /// plain frames is.
 const LINEAR_MIN: usize = 14 + 40 + 8;
+
+/// Length of Ethernet, IP and TCP without options, by family. What a socket sends has no more of it in its
+/// linear part, and to pull costs.
+const SEGMENT4_MIN: usize = 14 + 20 + 20;
+const SEGMENT6_MIN: usize = 14 + 40 + 20;
+/// `ETH_P_IPV6` of `include/uapi/linux/if_ether.h`.
+const ETH_P_IPV6: u16 = 0x86dd;
 
 /// Whether `bpf_redirect_peer` makes the frame the receiver's (Linux 6.15, `skb_do_redirect` in
 /// net/core/filter.c); bridge-user says so when it loads. Where it does not, the frame stays what it
@@ -54,9 +61,27 @@ impl Context for TcContext {
 /// less. Frames of the kernel's own have all their headers there.
 #[inline(always)]
 pub(crate) fn pull_headers(ctx: &TcContext) {
-    if ctx.data_end() - ctx.data() < LINEAR_MIN {
+    pull(ctx, LINEAR_MIN);
+}
+
+/// Likewise of a TCP segment's, at a device that may leave them elsewhere.
+#[inline(always)]
+pub(crate) fn pull_segment(ctx: &TcContext) {
+    // SAFETY: the kernel passes a valid context and keeps it until the program returns.
+    let protocol = unsafe { (*ctx.skb.skb).protocol };
+    if protocol == u32::from(ETH_P_IPV6.to_be()) {
+        pull(ctx, SEGMENT6_MIN);
+    } else {
+        pull(ctx, SEGMENT4_MIN);
+    }
+}
+
+#[inline(always)]
+fn pull(ctx: &TcContext, length: usize) {
+    let linear = ctx.data_end() - ctx.data();
+    if linear < length && linear < ctx.len() as usize {
         // Without memory the frame stays as it is, and reads as cut short.
-        let _ = ctx.pull_data(ctx.len().min(LINEAR_MIN as u32));
+        let _ = ctx.pull_data(ctx.len().min(length as u32));
     }
 }
 
@@ -119,6 +144,12 @@ pub(crate) fn redirect(ifindex: u32) -> i32 {
     // SAFETY: the helper takes no pointer.
     let code = unsafe { bpf_redirect(ifindex, 0) };
     i32::try_from(code).unwrap_or(TC_ACT_SHOT)
+}
+
+/// What becomes of a frame that is half of one and half of another.
+#[inline(always)]
+pub(crate) fn drop_damaged() -> i32 {
+    TC_ACT_SHOT
 }
 
 /// Turns the frame, a request, into its answer, and sends it back out of `ifindex`.

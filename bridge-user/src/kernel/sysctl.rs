@@ -105,7 +105,8 @@ pub fn write(key: &str, value: &str) -> Result<(), SysctlError> {
     })
 }
 
-fn read(key: &str) -> Option<String> {
+/// A sysctl, by its path below /proc/sys/net; `None` where it cannot be read.
+pub fn read(key: &str) -> Option<String> {
     let value = fs::read_to_string(Path::new(NET).join(key)).ok()?;
     Some(value.trim().into())
 }

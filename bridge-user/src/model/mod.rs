@@ -36,7 +36,7 @@ pub use mac::{MacAddress, ParseMacError, mac_text};
 pub use name::{EndpointName, InterfaceName, NameError, NetworkName};
 pub use network::{BUILTIN_BRIDGE, Datapath, Driver, Network};
 pub use network_mode::{GivenOptions, NetworkMode, RunConflict};
-pub use options::{NetworkOptions, OptionError, Options};
+pub use options::{NetworkOptions, OptionError, Options, PublishRoad};
 pub use pool::{Pool, PoolError};
 pub use ports::{ExposedPorts, PortRange, PublishError};
 pub use publish::{Protocol, Publication, Published};
@@ -44,5 +44,7 @@ pub use publish_spec::{PublishRequest, PublishSpec};
 pub use resolv::{ParseUpstreamError, ResolvConf, Upstream};
 pub use run::{AddHost, AddHostError, ProcessId, Run, RunConfig, RunState};
 pub use sandbox::{NETNS_DIR, Sandbox, SandboxRef, SandboxRefError};
-pub use saved_sysctl::SavedSysctl;
-pub use sizes::{Endpoints, EventsBytes, MapSizes, PublishedPorts, Size, SizeError, Subnets};
+pub use saved_sysctl::{SavedSysctl, SysctlGroup};
+pub use sizes::{
+    Endpoints, EventsBytes, Flows, MapSizes, PublishedPorts, Size, SizeError, Subnets,
+};

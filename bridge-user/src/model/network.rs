@@ -8,7 +8,9 @@ use std::time::SystemTime;
 
 use ipnet::IpNet;
 
-use super::{Gateway, Id, InterfaceName, MacAddress, NetworkName, Options, Pool, State};
+use super::{
+    Gateway, Id, InterfaceName, MacAddress, NetworkName, Options, Pool, PublishRoad, State,
+};
 
 /// Name of the default network, made on first use.
 pub const BUILTIN_BRIDGE: &str = "bridge";
@@ -161,6 +163,16 @@ impl Network {
     pub fn needs_forwarding(&self, ipv6: bool) -> bool {
         let mut gateways = self.bridge_addresses();
         !self.internal && gateways.any(|gateway| gateway.addr().is_ipv6() == ipv6)
+    }
+
+    /// Whether what comes from outside to its published ports may pass the firewall by. Where endpoints are
+    /// reached directly, too, a packet in the network does not say what its sender asked for.
+    pub fn has_flows(&self) -> bool {
+        let routed = [false, true].map(|ipv6| self.options.gateways.of_family(ipv6).routed);
+        self.options.publish == PublishRoad::Bpf
+            && self.datapath != Datapath::Off
+            && !self.internal
+            && routed == [false; 2]
     }
 
     /// Whether endpoints get IPv6 addresses.

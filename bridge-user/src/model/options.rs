@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::str::FromStr;
 
 use serde::Deserialize;
 
@@ -21,8 +22,9 @@ const MTU: &str = "com.docker.network.driver.mtu";
 const PORT_SECURITY: &str = "bridge-user.port_security";
 const STORM_PPS: &str = "bridge-user.storm_pps";
 const DNS: &str = "bridge-user.dns";
+const PUBLISH: &str = "bridge-user.publish";
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     ENABLE_ICC,
     BRIDGE_NAME,
     HOST_BINDING_IPV4,
@@ -37,6 +39,7 @@ const KEYS: [&str; 15] = [
     PORT_SECURITY,
     STORM_PPS,
     DNS,
+    PUBLISH,
     GATEWAY_MODE,
 ];
 
@@ -74,6 +77,29 @@ pub struct Options {
     pub storm_pps: u32,
     /// Whether endpoints find each other by name, where the user chose.
     pub dns: Option<bool>,
+    /// Which road what comes from outside takes to published ports.
+    pub publish: PublishRoad,
+}
+
+/// The road from outside to published ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PublishRoad {
+    /// Past the host's stack, once the firewall has let the flow through.
+    Bpf,
+    /// By the firewall, every packet.
+    Nft,
+}
+
+impl FromStr for PublishRoad {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "bpf" => Ok(Self::Bpf),
+            "nft" => Ok(Self::Nft),
+            _ => Err("it is bpf or nft".into()),
+        }
+    }
 }
 
 /// Options as they are given, of which [`Options::parse`] takes each.
@@ -139,6 +165,7 @@ impl Options {
             port_security: true,
             storm_pps: STORM_PPS_DEFAULT,
             dns: None,
+            publish: PublishRoad::Bpf,
         };
         for (key, value) in options {
             let refuse = |expected: String| OptionError::Value {
@@ -173,6 +200,7 @@ impl Options {
                 }
                 PORT_SECURITY => parsed.port_security = flag()?,
                 DNS => parsed.dns = Some(flag()?),
+                PUBLISH => parsed.publish = value.parse().map_err(refuse)?,
                 STORM_PPS => {
                     parsed.storm_pps = value.parse().map_err(|_| {
                         refuse("it is a number of frames a second, 0 for no limit".into())

@@ -15,6 +15,8 @@ pub struct MapSizes {
     pub events_bytes: EventsBytes,
     /// Published ports that the host's own processes reach, those of each family: 1 to 1,048,576.
     pub published: PublishedPorts,
+    /// Flows from outside to published ports that pass the firewall by: 1 to 1,048,576.
+    pub flows: Flows,
 }
 
 /// See [`MapSizes::endpoints`].
@@ -25,6 +27,9 @@ pub type Subnets = Size<1, 131_070, 8_192>;
 
 /// See [`MapSizes::published`].
 pub type PublishedPorts = Size<1, 1_048_576, 65_536>;
+
+/// See [`MapSizes::flows`].
+pub type Flows = Size<1, 1_048_576, 16_384>;
 
 /// A number from `MIN` to `MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

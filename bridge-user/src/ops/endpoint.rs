@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use super::error::{Errors, chain};
 use super::{Context, Error};
 use crate::fault;
-use crate::kernel::bpf::Port;
+use crate::kernel::bpf::{self, Port};
 use crate::kernel::features;
 use crate::kernel::netlink::{self, Link, Netlink, NetlinkError, PortFlags, VethSpec};
 use crate::kernel::netns::NetNs;
@@ -132,8 +132,10 @@ impl Context {
     ) -> Result<Port, Error> {
         let host_leg = endpoint.host_leg();
         let bridge = netlink::existing_link(&mut self.netlink, network.bridge.as_str())?;
+        let publishes = network.has_flows() && self.store.rows().publishes(&endpoint.id)?;
         let port = Port {
             bridge: bridge.index,
+            flows: publishes && bpf::has_links(),
             ..port_of(network, endpoint)
         };
         let data_plane = self.data_plane()?;
@@ -227,7 +229,7 @@ impl Context {
     }
 }
 
-/// What the program should know of an endpoint, but for the index of the bridge.
+/// What the program should know of an endpoint, but for the index of the bridge, and whether it has flows.
 fn port_of(network: &Network, endpoint: &Endpoint) -> Port {
     let address = |ipv6| endpoint.address(ipv6);
     Port {
@@ -237,6 +239,7 @@ fn port_of(network: &Network, endpoint: &Endpoint) -> Port {
         redirect: network.datapath != Datapath::Off,
         internal: network.internal,
         trusted: endpoint.trusted || !network.options.port_security,
+        flows: false,
         mac: endpoint.mac.bytes(),
         gateway_mac: network.bridge_mac.bytes(),
         bridge: 0,

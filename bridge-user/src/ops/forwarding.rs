@@ -4,7 +4,7 @@ use super::error::Errors;
 use super::{Context, Error};
 use crate::fault;
 use crate::kernel::sysctl;
-use crate::model::{Endpoint, Network};
+use crate::model::{Endpoint, Network, SysctlGroup};
 
 impl Context {
     /// Makes the host forward the families that these networks need, and no other unless it did
@@ -15,7 +15,7 @@ impl Context {
             if networks.iter().any(|n| n.needs_forwarding(ipv6)) {
                 errors.note(self.turn_forwarding_on(ipv6, networks));
             } else {
-                errors.note(self.put_forwarding_back(ipv6));
+                errors.note(self.put_back(group(ipv6)));
             }
         }
         errors.into_result()
@@ -39,8 +39,9 @@ impl Context {
         Ok(())
     }
 
-    fn put_forwarding_back(&mut self, ipv6: bool) -> Result<(), Error> {
-        let saved = self.store.rows().saved_sysctls(&self.boot_id, ipv6)?;
+    /// Puts back what was changed of a group.
+    pub(super) fn put_back(&mut self, group: SysctlGroup) -> Result<(), Error> {
+        let saved = self.store.rows().saved_sysctls(&self.boot_id, group)?;
         let mut errors = Errors::default();
         for sysctl in &saved {
             errors.note(sysctl::put_back(sysctl));
@@ -48,8 +49,16 @@ impl Context {
         }
         errors.into_result()?;
         if !saved.is_empty() {
-            self.store.write(|rows| rows.forget_sysctls(ipv6))?;
+            self.store.write(|rows| rows.forget_sysctls(group))?;
         }
         Ok(())
+    }
+}
+
+fn group(ipv6: bool) -> SysctlGroup {
+    if ipv6 {
+        SysctlGroup::Ipv6
+    } else {
+        SysctlGroup::Ipv4
     }
 }

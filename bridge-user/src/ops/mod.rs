@@ -34,6 +34,7 @@ mod run;
 mod sandbox;
 mod shared;
 mod trace;
+mod uplinks;
 
 use std::io;
 use std::path::PathBuf;

@@ -53,7 +53,7 @@ impl Context {
         }
         fault::step();
         conntrack::forget_untranslated(&published);
-        Ok(())
+        self.ensure_uplinks()
     }
 
     /// Refuses published ports that a process of the host has all the same: it may have come between the
@@ -98,6 +98,7 @@ impl Context {
         }
         fault::step();
         errors.note(self.ensure_not_reserved(endpoint, &published));
+        errors.note(self.ensure_uplinks());
         errors.into_result()
     }
 

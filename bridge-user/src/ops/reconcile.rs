@@ -54,16 +54,17 @@ impl Context {
             errors.note(self.restore_table());
         }
         let pinned = Pinned::look();
-        let links = netlink::links(&mut self.netlink)?;
-        let links = links
-            .iter()
-            .map(|link| (link.name.as_str(), link))
-            .collect();
+        let all = netlink::links(&mut self.netlink)?;
+        let links = all.iter().map(|link| (link.name.as_str(), link)).collect();
         for network in networks
             .iter()
             .filter(|network| !network_is_right(network, &pinned, &links))
         {
             errors.note(self.reconcile_network(&network.id, false));
+        }
+        if !pinned.holds_uplinks(&self.uplinks(&networks, &all)?) {
+            let _lock = self.lock(Object::Shared)?;
+            errors.note(self.ensure_uplinks());
         }
         let unkept = self.unkept(&pinned)?;
         let wrong: BTreeSet<&Id> = endpoints

@@ -32,6 +32,8 @@ impl Context {
             errors.note(self.ensure_forwarding(&networks));
             errors.note(self.forget_reserved());
             fault::step();
+            errors.note(self.ensure_uplinks());
+            fault::step();
             errors.note(nft::ensure_table_absent());
             fault::step();
             self.data_plane = None;
@@ -47,7 +49,8 @@ impl Context {
             nft::ensure_table(&networks, &published)?;
             fault::step();
             // Nothing is forwarded that no rule has looked at.
-            self.ensure_forwarding(&networks)
+            self.ensure_forwarding(&networks)?;
+            self.ensure_uplinks()
         }
     }
 }

@@ -14,6 +14,28 @@ impl Rows<'_> {
         self.publications_where("endpoint = ?1", &[&endpoint.as_str()])
     }
 
+    /// Whether an endpoint publishes any.
+    pub fn publishes(self, endpoint: &Id) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM publications WHERE endpoint = ?1)";
+        let mut query = self.0.prepare_cached(sql)?;
+        Ok(query.query_row([endpoint.as_str()], |row| row.get(0))?)
+    }
+
+    /// The networks whose endpoints publish any, in this boot.
+    pub fn publishing_networks(self, boot_id: &str) -> Result<Vec<Id>, StoreError> {
+        let sql = "SELECT DISTINCT endpoints.network FROM publications
+                   JOIN endpoints ON endpoints.id = publications.endpoint
+                   JOIN sandboxes ON sandboxes.id = endpoints.sandbox
+                   WHERE endpoints.state != 'deleting' AND sandboxes.boot_id = ?1";
+        let mut query = self.0.prepare_cached(sql)?;
+        let mut found = query.query([boot_id])?;
+        let mut networks = Vec::new();
+        while let Some(row) = found.next()? {
+            networks.push(Columns::of(row).parse("network")?);
+        }
+        Ok(networks)
+    }
+
     /// Those of a port of the host, whosever they are.
     pub fn publications_at(
         self,

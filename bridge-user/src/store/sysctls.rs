@@ -3,15 +3,19 @@
 use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::{Rows, StoreError};
-use crate::model::SavedSysctl;
+use crate::model::{SavedSysctl, SysctlGroup};
 
 impl Rows<'_> {
-    /// Those of a family that were changed in this boot, in the order of putting them back.
-    pub fn saved_sysctls(self, boot_id: &str, ipv6: bool) -> Result<Vec<SavedSysctl>, StoreError> {
+    /// Those of a group that were changed in this boot, in the order of putting them back.
+    pub fn saved_sysctls(
+        self,
+        boot_id: &str,
+        group: SysctlGroup,
+    ) -> Result<Vec<SavedSysctl>, StoreError> {
         let sql = "SELECT key, before, ours FROM sysctls
                    WHERE boot_id = ?1 AND key LIKE ?2 ORDER BY rowid";
         let mut query = self.0.prepare_cached(sql)?;
-        let saved = query.query_map([boot_id, family(ipv6)], saved_from)?;
+        let saved = query.query_map([boot_id, &prefix(group)], saved_from)?;
         Ok(saved.collect::<Result<_, _>>()?)
     }
 
@@ -36,10 +40,10 @@ impl Rows<'_> {
         Ok(())
     }
 
-    /// Forgets those of a family.
-    pub fn forget_sysctls(self, ipv6: bool) -> Result<(), StoreError> {
+    /// Forgets those of a group.
+    pub fn forget_sysctls(self, group: SysctlGroup) -> Result<(), StoreError> {
         let sql = "DELETE FROM sysctls WHERE key LIKE ?1";
-        self.0.execute(sql, [family(ipv6)])?;
+        self.0.execute(sql, [prefix(group)])?;
         Ok(())
     }
 
@@ -59,6 +63,6 @@ fn saved_from(row: &Row<'_>) -> rusqlite::Result<SavedSysctl> {
     })
 }
 
-fn family(ipv6: bool) -> &'static str {
-    if ipv6 { "ipv6/%" } else { "ipv4/%" }
+fn prefix(group: SysctlGroup) -> String {
+    format!("{}/%", group.directory())
 }

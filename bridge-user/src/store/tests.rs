@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::*;
 use crate::model::{
     Datapath, Endpoint, Id, MacAddress, Network, Options, Pool, Protocol, Publication, Published,
-    Sandbox, SavedSysctl, State,
+    Sandbox, SavedSysctl, State, SysctlGroup,
 };
 
 struct Directory(PathBuf);
@@ -215,7 +215,13 @@ fn files_of_older_versions_are_brought_up_to_date() {
         let there = store.rows().endpoint(&id(3)).unwrap();
         assert_eq!(there, Some(endpoint(3, 1, 1)), "from {version}");
         assert_eq!(store.rows().runs().unwrap(), []);
-        assert_eq!(store.rows().saved_sysctls("boot", false).unwrap(), []);
+        assert_eq!(
+            store
+                .rows()
+                .saved_sysctls("boot", SysctlGroup::Ipv4)
+                .unwrap(),
+            []
+        );
         assert_eq!(store.rows().publications_of(&id(3)).unwrap(), []);
     }
 }
@@ -288,11 +294,43 @@ fn what_a_sysctl_was_is_kept_for_one_boot() {
             rows.save_sysctls("boot", &[sysctl("ipv4/b", "8")])
         })
         .unwrap();
-    assert_eq!(store.rows().saved_sysctls("boot", false).unwrap(), first);
-    assert_eq!(store.rows().saved_sysctls("boot", true).unwrap(), other);
-    assert_eq!(store.rows().saved_sysctls("next", false).unwrap(), []);
-    store.write(|rows| rows.forget_sysctls(false)).unwrap();
-    assert_eq!(store.rows().saved_sysctls("boot", false).unwrap(), []);
+    assert_eq!(
+        store
+            .rows()
+            .saved_sysctls("boot", SysctlGroup::Ipv4)
+            .unwrap(),
+        first
+    );
+    assert_eq!(
+        store
+            .rows()
+            .saved_sysctls("boot", SysctlGroup::Ipv6)
+            .unwrap(),
+        other
+    );
+    assert_eq!(
+        store
+            .rows()
+            .saved_sysctls("next", SysctlGroup::Ipv4)
+            .unwrap(),
+        []
+    );
+    store
+        .write(|rows| rows.forget_sysctls(SysctlGroup::Ipv4))
+        .unwrap();
+    assert_eq!(
+        store
+            .rows()
+            .saved_sysctls("boot", SysctlGroup::Ipv4)
+            .unwrap(),
+        []
+    );
     store.write(|rows| rows.save_sysctls("next", &[])).unwrap();
-    assert_eq!(store.rows().saved_sysctls("boot", true).unwrap(), []);
+    assert_eq!(
+        store
+            .rows()
+            .saved_sysctls("boot", SysctlGroup::Ipv6)
+            .unwrap(),
+        []
+    );
 }

@@ -25,6 +25,8 @@ fn entries(host: &Host) -> BTreeMap<&'static str, u64> {
         "NEIGHBOURS",
         "SUBNETS",
         "EVENTS",
+        "PUBLISHED",
+        "FLOWS",
     ];
     let entries = |map| (map, number(&shown(host, map)["max_entries"]));
     maps.map(entries).into()
@@ -47,7 +49,7 @@ fn bytes(host: &Host) -> u64 {
 }
 
 /// The same by the formula of docs/datapath.md.
-fn formula(host: &Host, endpoints: u64, subnets: u64, events_bytes: u64) -> u64 {
+fn formula(host: &Host, [endpoints, subnets, events_bytes, published, flows]: [u64; 5]) -> u64 {
     let possible = host.call("cat /sys/devices/system/cpu/possible").ok();
     let last = possible.trim().rsplit(['-', ',']).next().map(str::parse);
     let cpus: u64 = last.expect("0-1").map(|n: u64| n + 1).expect("a number");
@@ -59,20 +61,25 @@ fn formula(host: &Host, endpoints: u64, subnets: u64, events_bytes: u64) -> u64 
         + 16 * (2 * n + subnets).next_power_of_two()
         + 8 * 16_384
         + events_bytes
+        + 16 * published.next_power_of_two()
+        + 160 * flows
+        + 16 * flows.next_power_of_two()
 }
 
 #[test]
 fn maps_are_made_as_configured_and_take_what_the_docs_say() {
-    for (config, endpoints, subnets, events_bytes) in [
-        ("", 16_383, 8_192, 262_144),
+    for (config, sizes) in [
+        ("", [16_383, 8_192, 262_144, 65_536, 16_384]),
         (
-            "[maps]\nendpoints = 999\nsubnets = 16\nevents_bytes = 65_536\n",
-            999,
-            16,
-            65_536,
+            "[maps]\nendpoints = 999\nsubnets = 16\nevents_bytes = 65_536\npublished = 100\nflows = 1000\n",
+            [999, 16, 65_536, 100, 1000],
         ),
-        ("[maps]\nendpoints = 65535\n", 65_535, 8_192, 262_144),
+        (
+            "[maps]\nendpoints = 65535\n",
+            [65_535, 8_192, 262_144, 65_536, 16_384],
+        ),
     ] {
+        let [endpoints, subnets, events_bytes, published, flows] = sizes;
         let host = Host::new();
         host.configure(config);
         host.create("--ipv6 n");
@@ -88,12 +95,11 @@ fn maps_are_made_as_configured_and_take_what_the_docs_say() {
             ("NEIGHBOURS", 2 * slots + subnets),
             ("SUBNETS", subnets),
             ("EVENTS", events_bytes),
+            ("PUBLISHED", published),
+            ("FLOWS", flows),
         ];
         assert_eq!(entries(&host), BTreeMap::from(wanted));
-        let (taken, told) = (
-            bytes(&host),
-            formula(&host, endpoints, subnets, events_bytes),
-        );
+        let (taken, told) = (bytes(&host), formula(&host, sizes));
         let off = taken.abs_diff(told);
         assert!(off < 32 << 10, "{taken} bytes, by the formula {told}");
         host.transfer(&a, &b, &b.ipv6, 1).assert_fast();

@@ -237,14 +237,16 @@ fn connect_that_makes_the_namespace() {
 #[test]
 fn connect_that_publishes_the_first_port_of_the_host() {
     let host = Host::new();
+    host.outside();
     neighbour(&host);
     host.netns("a");
+    let sysctls = host.sysctls();
     let command = "net connect -p 8080:80 -p 127.0.0.1:8081:81 n a";
     let mut killer = Killer::of(&host, command);
     loop {
         // What nobody has before that.
         let mut pins = host.cgroup_pins();
-        pins.extend(["PUBLISHED", "PEERS", "ASKED"].map(|map| format!("{PINS}/maps/{map}")));
+        pins.extend(["PEERS", "ASKED"].map(|map| format!("{PINS}/maps/{map}")));
         for pin in pins {
             host.call("rm -f").arg(&pin).ok();
         }
@@ -257,11 +259,14 @@ fn connect_that_publishes_the_first_port_of_the_host() {
         let there = (host.cgroup_pins().len(), host.dump("PUBLISHED").len());
         assert_eq!(there, (10, 4), "step {step}");
         let programs = host.files(&format!("{PINS}/programs"));
-        assert_eq!(programs.len(), 3, "step {step}: {programs:?}");
+        assert_eq!(programs.len(), 5, "step {step}: {programs:?}");
+        assert_eq!(host.uplink_pins().len(), 2, "step {step}");
         host.bridge_user("net disconnect n a").ok();
         assert_eq!(host.dump("PUBLISHED").len(), 0, "step {step}");
+        let left = (host.uplink_pins().len(), host.sysctls());
+        assert_eq!(left, (0, sysctls.clone()), "step {step}");
     }
-    killer.assert_steps(35);
+    killer.assert_steps(40);
 }
 
 #[test]
@@ -414,7 +419,13 @@ fn putting_another_builds_program_in_place() {
         assert_eq!((first.len(), &first), (1, &second));
         assert_ne!(first, before, "step {}: nothing was replaced", killer.step);
         let programs = format!("{PINS}/programs");
-        let pinned = ["bridge_egress", "port_ingress", "port_ingress_xdp"];
+        let pinned = [
+            "bridge_egress",
+            "port_ingress",
+            "port_ingress_xdp",
+            "uplink_egress",
+            "uplink_ingress",
+        ];
         let pinned = pinned.map(|name| format!("{programs}/{name}"));
         assert_eq!(host.files(&programs), pinned);
         if !dead {

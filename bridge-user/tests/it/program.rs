@@ -371,7 +371,7 @@ fn maps_take_little_memory() {
     };
     let total: u64 = maps.iter().map(bytes).sum();
     let cpus = std::thread::available_parallelism().expect("there is a CPU");
-    let limit = (9 << 20) + (3 << 20) * cpus.get() as u64;
+    let limit = (13 << 20) + (3 << 20) * cpus.get() as u64;
     assert!(
         total > 1 << 20 && total <= limit,
         "{total} bytes in {maps:?}"

@@ -49,7 +49,7 @@ impl Hook {
 }
 
 /// Whether this kernel has tcx links.
-pub(super) fn has_links() -> bool {
+pub fn has_links() -> bool {
     static TCX: LazyLock<bool> = LazyLock::new(|| !forced_clsact() && probe::has_tcx());
     *TCX
 }
@@ -64,7 +64,7 @@ fn forced_clsact() -> bool {
     false
 }
 
-/// Where a program is held: at the ingress of host legs, or at the egress of bridges.
+/// Where a program is held: at the ingress of host legs, the egress of bridges, at uplinks both.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<'a> {
     /// The link; programs are attached by name.

@@ -8,7 +8,7 @@ use aya::programs::{ProgramInfo, loaded_programs};
 
 use super::BpfError;
 use super::error::failed;
-use super::pins::{self, PROGRAMS, map_path, program_path};
+use super::pins::{self, map_path, program_path};
 use crate::fault;
 use crate::kernel::sys;
 
@@ -46,9 +46,7 @@ pub(super) fn restore_maps(names: &[&str]) -> Result<(), BpfError> {
 
 /// Ids of programs that are pinned, or attached by links that are.
 fn programs() -> Result<BTreeSet<u32>, BpfError> {
-    let pinned = PROGRAMS
-        .iter()
-        .filter_map(|name| ProgramInfo::from_pin(program_path(name)).ok());
+    let pinned = pins::programs().filter_map(|name| ProgramInfo::from_pin(program_path(name)).ok());
     let mut ids: BTreeSet<u32> = pinned.map(|program| program.id()).collect();
     let links = pins::link_pins()?;
     let links = links.iter().filter_map(|pin| sys::bpf_link(pin).ok());

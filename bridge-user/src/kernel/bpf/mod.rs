@@ -20,6 +20,7 @@ mod pins;
 mod port;
 mod publish;
 mod sizes;
+mod uplinks;
 mod xdp;
 
 use aya::maps::lpm_trie::LpmTrie;
@@ -35,7 +36,7 @@ pub use counters::Counters;
 pub use error::BpfError;
 pub use events::{Events, Lease, TracedFrame};
 pub use explain::{Explained, Road, Trial};
-pub use hook::Hook;
+pub use hook::{Hook, has_links};
 pub use links::LinkedPair;
 pub use lookups::Lookup;
 pub use network::{NetworkFacts, SubnetFacts};
@@ -44,6 +45,7 @@ pub use pinned::Pinned;
 pub use pins::{check_owner, is_bpffs, is_pinned, layout, purge};
 pub use port::{FdbRecord, Port};
 pub use sizes::{OtherSize, endpoints_max, other_sizes};
+pub use uplinks::{ensure_uplink, ensure_uplink_absent};
 
 use crate::model::MapSizes;
 use error::failed;

@@ -1,11 +1,11 @@
 //! A look at what is pinned, by names, and at the few links that can be there and hold nothing: cheap
 //! enough for every command.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::{hook, pins, publish};
+use super::{hook, pins, publish, uplinks};
 
 /// The pins of one moment.
 #[derive(Debug)]
@@ -40,6 +40,18 @@ impl Pinned {
     /// Whether the programs of published ports are attached, and their maps there.
     pub fn holds_published(&self) -> bool {
         self.published
+    }
+
+    /// The indices of the uplinks that have the programs, whichever of them.
+    pub fn uplinks(&self) -> BTreeSet<u32> {
+        let links = self.links.iter();
+        links.filter_map(|name| uplinks::ifindex_of(name)).collect()
+    }
+
+    /// Whether these uplinks have both programs, and no others any.
+    pub fn holds_uplinks(&self, wanted: &BTreeSet<u32>) -> bool {
+        let mut pins = wanted.iter().flat_map(|ifindex| uplinks::links(*ifindex));
+        self.uplinks() == *wanted && pins.all(|pin| self.has_link(&pin))
     }
 
     /// Whether what the host sends into this network passes its bridge. As with ports.

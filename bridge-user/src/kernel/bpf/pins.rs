@@ -7,7 +7,9 @@
 //! links/ENDPOINT-ID                     one a port, on kernels with tcx
 //! links/ENDPOINT-ID-xdp                 one more where the datapath is xdp
 //! links/NETWORK-ID-egress               one a bridge, on kernels with tcx
-//! maps/PUBLISHED  links/cgroup-bind4  ...   with the first published port: `publish.rs`
+//! maps/PEERS  links/cgroup-bind4  ...   with the first published port: `publish.rs`
+//! programs/uplink_ingress  programs/uplink_egress   on kernels with tcx
+//! links/uplink-IFINDEX-ingress  ...     two an uplink, as long as ports are published: `uplinks.rs`
 //! ```
 
 use std::fs::{self, DirBuilder, File};
@@ -26,7 +28,7 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::error::failed;
 use super::object::{load_over_pins, loaded_program, object_hash};
-use super::{BpfError, hook, lost, publish, xdp};
+use super::{BpfError, hook, lost, publish, uplinks, xdp};
 use crate::fault;
 use crate::model::MapSizes;
 
@@ -36,12 +38,14 @@ const ROOT: &str = "/sys/fs/bpf/bridge-user";
 const PROGRAM: &str = "port_ingress";
 const XDP_PROGRAM: &str = "port_ingress_xdp";
 const BRIDGE_PROGRAM: &str = "bridge_egress";
-pub(super) const PROGRAMS: [&str; 3] = [PROGRAM, XDP_PROGRAM, BRIDGE_PROGRAM];
+const PROGRAMS: [&str; 3] = [PROGRAM, XDP_PROGRAM, BRIDGE_PROGRAM];
+/// Those that need tcx.
+const UPLINK_PROGRAMS: [&str; 2] = ["uplink_ingress", "uplink_egress"];
 /// Ends of the names of links' pins, for the XDP program and for bridges.
 const XDP_LINK: &str = "-xdp";
 const BRIDGE_LINK: &str = "-egress";
 /// `META` is not among them: it is pinned when they all are.
-pub(super) const MAPS: [&str; 13] = [
+pub(super) const MAPS: [&str; 15] = [
     "PORTS",
     "ENDPOINTS",
     "HINTS",
@@ -55,6 +59,8 @@ pub(super) const MAPS: [&str; 13] = [
     "LOST",
     "TRACE",
     "DECISION",
+    "PUBLISHED",
+    "FLOWS",
 ];
 
 fn root(part: &str) -> PathBuf {
@@ -168,12 +174,15 @@ fn create(owner: u64, sizes: &MapSizes) -> Result<(), BpfError> {
         pin_map(&object, name)?;
         fault::step();
     }
-    for name in PROGRAMS {
+    for name in programs() {
         let path = program_path(name);
         let pinned = loaded_program(&mut object, name)?.pin(&path);
         pinned.map_err(failed("pin", path.display()))?;
         fault::step();
     }
+    // Attached to what others own, they may have outlived the pins, with the maps of then.
+    publish::replace_hooks(&mut object)?;
+    uplinks::replace_all()?;
     let mut meta = take_meta(&mut object)?;
     write_meta(&mut meta, owner)?;
     let path = map_path("META");
@@ -185,7 +194,7 @@ fn create(owner: u64, sizes: &MapSizes) -> Result<(), BpfError> {
 fn replace(owner: u64, sizes: &MapSizes) -> Result<(), BpfError> {
     tracing::info!("replacing the pinned programs wherever they are attached");
     let mut object = load_over_pins(sizes)?;
-    for name in PROGRAMS {
+    for name in programs() {
         let new = new_pin()?;
         let program = loaded_program(&mut object, name)?;
         program.pin(&new).map_err(failed("pin", new.display()))?;
@@ -194,7 +203,7 @@ fn replace(owner: u64, sizes: &MapSizes) -> Result<(), BpfError> {
     }
     publish::replace_hooks(&mut object)?;
     let mut links = link_pins()?;
-    links.retain(|pin| !publish::is_link(pin));
+    links.retain(|pin| !publish::is_link(pin) && !uplinks::is_link(pin));
     let (xdp_links, links): (Vec<_>, Vec<_>) =
         links.into_iter().partition(|pin| ends_in(pin, XDP_LINK));
     let (bridge_links, links): (Vec<_>, Vec<_>) =
@@ -204,6 +213,8 @@ fn replace(owner: u64, sizes: &MapSizes) -> Result<(), BpfError> {
     hook::replace_all(&mut bridge_program()?, true, &bridge_links)?;
     fault::step();
     xdp::replace_all(&mut xdp_program()?, &xdp_links)?;
+    fault::step();
+    uplinks::replace_all()?;
     fault::step();
     let mut pinned = map("META")?;
     write_meta(&mut pinned, owner)
@@ -264,6 +275,12 @@ pub(super) fn program_path(name: &str) -> PathBuf {
     root("programs").join(name)
 }
 
+/// The programs that this kernel can hold.
+pub(super) fn programs() -> impl Iterator<Item = &'static str> {
+    let of_uplinks = hook::has_links().then_some(UPLINK_PROGRAMS);
+    PROGRAMS.into_iter().chain(of_uplinks.into_iter().flatten())
+}
+
 pub(super) fn program() -> Result<SchedClassifier, BpfError> {
     let open = |info| SchedClassifier::from_program_info(info, PROGRAM.into());
     pinned(PROGRAM, open)
@@ -272,6 +289,13 @@ pub(super) fn program() -> Result<SchedClassifier, BpfError> {
 pub(super) fn bridge_program() -> Result<SchedClassifier, BpfError> {
     let open = |info| SchedClassifier::from_program_info(info, BRIDGE_PROGRAM.into());
     pinned(BRIDGE_PROGRAM, open)
+}
+
+pub(super) fn uplink_program(egress: bool) -> Result<SchedClassifier, BpfError> {
+    let name = UPLINK_PROGRAMS[usize::from(egress)];
+    pinned(name, |info| {
+        SchedClassifier::from_program_info(info, name.into())
+    })
 }
 
 pub(super) fn xdp_program() -> Result<Xdp, BpfError> {
@@ -305,7 +329,7 @@ pub(super) fn bridge_link_path(network: &str) -> PathBuf {
     root("links").join(format!("{network}{BRIDGE_LINK}"))
 }
 
-fn ends_in(pin: &Path, end: &str) -> bool {
+pub(super) fn ends_in(pin: &Path, end: &str) -> bool {
     pin.as_os_str().as_encoded_bytes().ends_with(end.as_bytes())
 }
 
@@ -324,7 +348,7 @@ pub(super) fn remove_links(endpoint: &str) -> Result<(), BpfError> {
 
 /// Whether the programs are pinned; without them the maps are not there, or not filled.
 pub fn is_pinned() -> bool {
-    PROGRAMS.iter().all(|name| program_path(name).exists())
+    programs().all(|name| program_path(name).exists())
 }
 
 /// Whether all maps are pinned, and all programs.

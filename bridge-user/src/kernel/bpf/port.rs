@@ -4,9 +4,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bridge_common::{
-    Address, ENDPOINT_ICC_OFF, ENDPOINT_INTERNAL, ENDPOINT_REACHABLE, ENDPOINT_REDIRECT_OFF,
-    ENDPOINT_TRUSTED, EndpointEntry, FdbEntry, FdbKey, NeighbourEntry, NeighbourKey, PortEntry,
-    mapped, wire_mac,
+    Address, ENDPOINT_FLOWS, ENDPOINT_ICC_OFF, ENDPOINT_INTERNAL, ENDPOINT_REACHABLE,
+    ENDPOINT_REDIRECT_OFF, ENDPOINT_TRUSTED, EndpointEntry, FdbEntry, FdbKey, NeighbourEntry,
+    NeighbourKey, PortEntry, mapped, wire_mac,
 };
 use bytemuck::Zeroable;
 
@@ -29,6 +29,8 @@ pub struct Port {
     pub internal: bool,
     /// Whether the endpoint may speak with any address.
     pub trusted: bool,
+    /// Whether what comes from outside to its published ports may pass the firewall by.
+    pub flows: bool,
     /// MAC address of the container leg.
     pub mac: [u8; 6],
     /// MAC address of the bridge.
@@ -64,6 +66,7 @@ impl Port {
                 | flag(!self.redirect, ENDPOINT_REDIRECT_OFF)
                 | flag(self.internal, ENDPOINT_INTERNAL)
                 | flag(self.trusted, ENDPOINT_TRUSTED)
+                | flag(self.flows, ENDPOINT_FLOWS)
                 | flag(reachable, ENDPOINT_REACHABLE),
             mac: wire_mac(self.mac),
             gateway_mac: wire_mac(self.gateway_mac),

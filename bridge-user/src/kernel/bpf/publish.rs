@@ -26,7 +26,7 @@ use crate::kernel::{cgroup, sys};
 use crate::model::{MapSizes, Published};
 
 /// Maps that are there with the first published port.
-pub(super) const MAPS: [&str; 3] = ["PUBLISHED", "PEERS", "ASKED"];
+pub(super) const MAPS: [&str; 2] = ["PEERS", "ASKED"];
 
 /// Calls that a program is attached to. Those that only tell come first: what is translated is
 /// translated back from the beginning.
@@ -91,9 +91,10 @@ impl DataPlane {
         sizes: &MapSizes,
         ports: &[Published],
     ) -> Result<(), BpfError> {
-        if ports.is_empty() || !ensure_hooks(sizes)? {
+        if ports.is_empty() {
             return Ok(());
         }
+        ensure_hooks(sizes)?;
         let mut map: PublishedMap = pins::map("PUBLISHED")?;
         for port in ports {
             let key = key(port);
@@ -114,7 +115,7 @@ impl DataPlane {
 
     /// Makes these ports lead nowhere, and free. The caller holds what all share.
     pub fn ensure_published_absent(&mut self, ports: &[Published]) -> Result<(), BpfError> {
-        if ports.is_empty() || !pins::map_path("PUBLISHED").exists() {
+        if ports.is_empty() {
             return Ok(());
         }
         let mut map: PublishedMap = pins::map("PUBLISHED")?;
@@ -164,14 +165,14 @@ fn remove(map: &mut PublishedMap, key: &PublishedKey) -> Result<(), BpfError> {
     absent_is_fine(map.remove(key)).map_err(failed("remove an entry of", "map PUBLISHED"))
 }
 
-/// Makes maps and programs be there. `false`: this host has no cgroup v2.
-fn ensure_hooks(sizes: &MapSizes) -> Result<bool, BpfError> {
+/// Makes maps and programs be there, where this host has cgroup v2.
+fn ensure_hooks(sizes: &MapSizes) -> Result<(), BpfError> {
     if is_attached() {
-        return Ok(true);
+        return Ok(());
     }
     let Some((path, root)) = cgroup::root() else {
         tracing::info!("no cgroup v2: host processes reach published ports by the firewall");
-        return Ok(false);
+        return Ok(());
     };
     let _lock = pins::lock()?;
     tracing::info!(
@@ -180,18 +181,13 @@ fn ensure_hooks(sizes: &MapSizes) -> Result<bool, BpfError> {
     );
     lost::restore_maps(&MAPS)?;
     let mut object = object::load_over_pins(sizes)?;
-    for name in MAPS {
-        if !pins::map_path(name).exists() {
-            pins::pin_map(&object, name)?;
-            fault::step();
-        }
-    }
+    pin_maps(&object)?;
     for call in CALLS {
         if !holds(call) {
             attach(&mut object, call, &root)?;
         }
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Puts an object's programs in the place of those that are attached. For a moment both are: a call
@@ -200,9 +196,19 @@ pub(super) fn replace_hooks(object: &mut Ebpf) -> Result<(), BpfError> {
     let Some((_, root)) = cgroup::root() else {
         return Ok(());
     };
-    for call in CALLS {
-        if link_path(call).exists() {
-            attach(object, call, &root)?;
+    for call in CALLS.into_iter().filter(|call| link_path(call).exists()) {
+        pin_maps(object)?;
+        attach(object, call, &root)?;
+    }
+    Ok(())
+}
+
+/// Pins the maps that are there with the first published port, unless they are.
+fn pin_maps(object: &Ebpf) -> Result<(), BpfError> {
+    for name in MAPS {
+        if !pins::map_path(name).exists() {
+            pins::pin_map(object, name)?;
+            fault::step();
         }
     }
     Ok(())

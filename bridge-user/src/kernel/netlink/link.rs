@@ -4,7 +4,8 @@ use std::io;
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoBridge, InfoData, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, LinkXdp,
+    InfoBridge, InfoData, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkLayerType,
+    LinkMessage, LinkXdp,
 };
 
 use super::{Netlink, NetlinkError, failed};
@@ -18,6 +19,8 @@ pub struct Link {
     pub name: String,
     /// Its kind ("veth", "bridge", ...); `None` for hardware and loopback.
     pub kind: Option<String>,
+    /// Whether its frames are of Ethernet, as those of loopback are not.
+    pub ethernet: bool,
     /// Whether it is administratively up.
     pub up: bool,
     /// Its MAC address, where it has one of six bytes.
@@ -40,6 +43,7 @@ impl From<LinkMessage> for Link {
             index: message.header.index,
             name: String::new(),
             kind: None,
+            ethernet: message.header.link_layer_type == LinkLayerType::Ether,
             up: message.header.flags.contains(LinkFlags::Up),
             mac: None,
             mtu: 0,

@@ -34,7 +34,7 @@ pub use link::{
     set_up,
 };
 pub use netfilter::{Attributes, Netfilter, NetfilterMessage};
-pub use route::{Route, default_route, ensure_default_route, routes};
+pub use route::{Route, default_links, default_route, ensure_default_route, routes};
 pub use traffic::{Received, Traffic, received};
 pub use veth::{VethSpec, create_veth};
 pub use watch::{LinkEvent, LinkWatch};

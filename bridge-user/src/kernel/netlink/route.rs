@@ -1,5 +1,6 @@
 //! Routes: reading all of them, and default routes of sandboxes.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
@@ -89,6 +90,13 @@ fn ip(address: &RouteAddress) -> Option<IpAddr> {
         RouteAddress::Inet6(v6) => Some((*v6).into()),
         _ => None,
     }
+}
+
+/// The links that default routes leave by, of both families and whatever their table.
+pub fn default_links(netlink: &mut Netlink) -> Result<BTreeSet<u32>, NetlinkError> {
+    let all = routes(netlink)?.into_iter();
+    let default = all.filter(|route| route.destination.prefix_len() == 0);
+    Ok(default.filter_map(|route| route.link).collect())
 }
 
 /// The default route of a family, in the main table. As `ip route show default`.

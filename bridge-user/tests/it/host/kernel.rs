@@ -99,14 +99,24 @@ impl Host {
     /// Pinned links of ports.
     pub(crate) fn link_pins(&self) -> Vec<String> {
         let mut pins = self.files(&format!("{PINS}/links"));
-        pins.retain(|pin| !pin.contains("/cgroup-") && !pin.ends_with("-egress"));
+        let others = |pin: &str| {
+            pin.contains("/cgroup-") || pin.contains("/uplink-") || pin.ends_with("-egress")
+        };
+        pins.retain(|pin| !others(pin));
         pins
     }
 
     /// Pinned links of bridges.
     pub(crate) fn bridge_pins(&self) -> Vec<String> {
         let mut pins = self.files(&format!("{PINS}/links"));
-        pins.retain(|pin| pin.ends_with("-egress"));
+        pins.retain(|pin| pin.ends_with("-egress") && !pin.contains("/uplink-"));
+        pins
+    }
+
+    /// Pinned links of uplinks.
+    pub(crate) fn uplink_pins(&self) -> Vec<String> {
+        let mut pins = self.files(&format!("{PINS}/links"));
+        pins.retain(|pin| pin.contains("/uplink-"));
         pins
     }
 
@@ -186,6 +196,7 @@ impl Host {
         left.extend(self.attachments());
         left.extend(self.cgroup_pins());
         left.extend(self.bridge_pins());
+        left.extend(self.uplink_pins());
         left.extend(self.fdb().iter().map(|entry| format!("map FDB: {entry:?}")));
         left.extend(
             self.ports()

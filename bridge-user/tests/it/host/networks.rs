@@ -59,8 +59,8 @@ impl Host {
         Self::endpoint(&view, arguments)
     }
 
-    /// A namespace `outside` every network of ours, that has the host for a router by a wire of its own
-    /// (`up0`).
+    /// A namespace `outside` every network of ours, by a wire of its own (`up0`): it and the host have each
+    /// other for a router.
     #[track_caller]
     pub(crate) fn outside(&self) -> Endpoint {
         self.netns("outside");
@@ -75,8 +75,10 @@ impl Host {
                 self.call(&format!("ip {netns} {words}")).ok();
             }
         }
-        for gateway in UPLINK {
+        for (gateway, outside) in UPLINK.iter().zip(OUTSIDE) {
             self.call(&format!("ip -n outside route add default via {gateway}"))
+                .ok();
+            self.call(&format!("ip route add default via {outside}"))
                 .ok();
         }
         // Link-local addresses are still probed: until then there is no IPv6 beyond the wire.

@@ -30,6 +30,7 @@ impl Host {
         // Program and maps stay loaded until a purge, as the state's file stays.
         lines.extend(self.attachments());
         lines.extend(self.bridge_pins());
+        lines.extend(self.uplink_pins());
         lines.extend(self.fdb().iter().map(|entry| format!("{entry:?}")));
         lines.extend(self.ports().iter().map(|entry| format!("{entry:?}")));
         for map in ["LINKS", "NEIGHBOURS", "SUBNETS", "PUBLISHED"] {
@@ -87,11 +88,12 @@ impl Host {
         array(&links).iter().map(line).collect()
     }
 
-    /// Forwarding and what it changes, of links that are not named as ours are; ports that are reserved.
+    /// Forwarding and what it changes, of links that are not named as ours are; ports that are reserved;
+    /// connection tracking.
     pub(crate) fn sysctls(&self) -> Vec<String> {
         let command = "cd /proc/sys/net && grep -s . ipv4/ip_forward ipv4/conf/all/accept_redirects \
                        ipv4/conf/*/forwarding ipv6/conf/*/forwarding ipv6/conf/*/accept_ra \
-                       ipv4/ip_local_reserved_ports";
+                       ipv4/ip_local_reserved_ports netfilter/nf_conntrack_tcp_be_liberal";
         let found = self.call("sh -c").arg(command).run().stdout;
         let lines = found.lines().filter(|line| !line.contains("/conf/b"));
         lines.map(str::to_owned).collect()

@@ -96,7 +96,7 @@ impl Host {
     }
 
     /// TCP segments that a namespace has sent, both families.
-    fn segments_out(&self, netns: &str) -> u64 {
+    pub(crate) fn segments_out(&self, netns: &str) -> u64 {
         self.snmp(netns, "Tcp", "OutSegs")
     }
 

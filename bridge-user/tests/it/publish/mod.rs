@@ -1,6 +1,7 @@
 //! Published ports: from outside, from the host, from endpoints of all networks, and who may not.
 
 mod chosen;
+mod flows;
 mod given;
 mod hairpin;
 mod kept;

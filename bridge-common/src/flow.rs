@@ -1,0 +1,60 @@
+//! Flows from outside to published ports that the firewall has let pass, as the programs at uplinks,
+//! bridges and ports know them.
+//!
+//! Addresses are of either family ([`crate::mapped`]), as two halves of their bytes on the wire; ports
+//! in host byte order.
+
+use bytemuck::{Pod, Zeroable};
+
+/// Key of the map `FLOWS`: a flow as its endpoint sees it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]
+pub struct FlowKey {
+    /// Address of the endpoint.
+    pub endpoint: [u64; 2],
+    /// Address of who asks from outside.
+    pub client: [u64; 2],
+    /// Port of the endpoint.
+    pub endpoint_port: u16,
+    /// Port of who asks.
+    pub client_port: u16,
+    /// Number of the protocol in IP headers.
+    pub protocol: u32,
+}
+
+/// Value of the map `FLOWS`.
+///
+/// Times are of `bpf_ktime_get_coarse_ns`, in nanoseconds, 0 for never. Hashes are the kernel's of a
+/// packet as it came in (`bpf_get_hash_recalc`), which stays with it through the stack: by it a packet
+/// that comes out of the firewall is known for the one that went in.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct FlowEntry {
+    /// Address of the host that is asked.
+    pub host: [u64; 2],
+    /// When a packet to the endpoint last came out of the firewall.
+    pub passed_in: u64,
+    /// When a packet from the endpoint last did.
+    pub passed_out: u64,
+    /// Hash of the last packet to the endpoint that went to the firewall; 0 is none.
+    pub hash_in: u32,
+    /// Likewise of those from the endpoint.
+    pub hash_out: u32,
+    /// Index of the uplink that the flow comes by.
+    pub ifindex_in: u32,
+    /// Index of the link that its answers leave by; 0 until one did.
+    pub ifindex_out: u32,
+    /// Port of the host that is asked.
+    pub host_port: u16,
+    /// Slot of the endpoint; [`crate::NO_SLOT`] until a packet came out for it.
+    pub slot: u16,
+    /// Destination and source MAC address of answers, as they begin a frame ([`crate::wire_mac`]).
+    pub link: [u16; 6],
+    /// Not 0 once one end has said that it ends (TCP's FIN), to the firewall.
+    pub closing: u32,
+    /// Always zero.
+    pub reserved: u32,
+}
+
+crate::map_type!(FlowKey, 40);
+crate::map_type!(FlowEntry, 72);
