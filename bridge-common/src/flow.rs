@@ -1,18 +1,21 @@
-//! Flows from outside to published ports that the firewall has let pass, as the programs at uplinks,
-//! bridges and ports know them.
+//! Flows to published ports that the firewall has let pass, as the programs at uplinks, bridges and ports
+//! know them.
 //!
 //! Addresses are of either family ([`crate::mapped`]), as two halves of their bytes on the wire; ports
 //! in host byte order.
 
 use bytemuck::{Pod, Zeroable};
 
-/// Key of the map `FLOWS`: a flow as its endpoint sees it.
+/// Key of the maps `FLOWS` and `HAIRPINS`: a flow as its endpoint sees it.
+///
+/// The value in `HAIRPINS` is 1 (`u32`): a neighbour reached the endpoint by an address of the host.
+/// There both ports are 0 for all such flows of a pair, which fragments are looked up by.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]
 pub struct FlowKey {
     /// Address of the endpoint.
     pub endpoint: [u64; 2],
-    /// Address of who asks from outside.
+    /// Address of who asks.
     pub client: [u64; 2],
     /// Port of the endpoint.
     pub endpoint_port: u16,

@@ -34,7 +34,7 @@ pub use stats::{DROP_REASONS, DropReason, NO_SLOT, PortStats};
 ///
 /// Raise it when a shared type, a map's kind or the meaning of a field changes: the loader
 /// refuses pins of another version.
-pub const LAYOUT_VERSION: u32 = 6;
+pub const LAYOUT_VERSION: u32 = 7;
 
 /// Ports that the maps hold at most, unless the loader makes them of another size.
 pub const MAX_PORTS: u32 = 16_384;
@@ -59,6 +59,9 @@ pub const MAX_ASKED: u32 = 16_384;
 
 /// Flows from outside to published ports that the maps hold at most, likewise.
 pub const MAX_FLOWS: u32 = 16_384;
+
+/// Flows of endpoints to published ports of neighbours that the maps hold at most, likewise.
+pub const MAX_HAIRPINS: u32 = MAX_FLOWS;
 
 /// Bytes of the ring buffer `EVENTS`, likewise.
 pub const EVENTS_BYTES: u32 = 1 << 18;

@@ -53,8 +53,11 @@ pub struct EndpointEntry {
     pub storm_pps: u32,
     /// IPv6 address, its bytes as on the wire; zero where the endpoint has none.
     pub ipv6: [u64; 2],
+    /// The lowest and the highest port of the endpoint that it publishes, in host byte order; 0 and 0
+    /// where it publishes none.
+    pub published: [u16; 2],
     /// Always zero.
-    pub reserved: [u64; 2],
+    pub reserved: [u32; 3],
 }
 
 /// Value of the map `HINTS`; the key is a hash of a MAC address (`bridge_ebpf::hint_bucket`).

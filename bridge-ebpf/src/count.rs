@@ -29,7 +29,7 @@ pub fn count(stats: &mut PortStats, verdict: Verdict, weight: Weight) {
             stats.answered_packets = stats.answered_packets.wrapping_add(packets);
             stats.answered_bytes = stats.answered_bytes.wrapping_add(bytes);
         }
-        Verdict::Next | Verdict::Host { .. } => {
+        Verdict::Next | Verdict::Host { .. } | Verdict::Route { .. } => {
             stats.slow_packets = stats.slow_packets.wrapping_add(packets);
             stats.slow_bytes = stats.slow_bytes.wrapping_add(bytes);
         }

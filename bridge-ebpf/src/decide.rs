@@ -11,7 +11,7 @@ use bridge_common::{
 use crate::address::Mac;
 use crate::frame::Frame;
 use crate::parse::{self, Ethernet};
-use crate::{Check, Decision, Tables, Verdict, forward, hints, security};
+use crate::{Check, Decision, Tables, Verdict, forward, hairpin, hints, security};
 
 /// Decides about a frame that came in on the host leg `ifindex`; `tagged` says that it has a VLAN
 /// tag which is not among its bytes.
@@ -134,6 +134,13 @@ fn to_station<F: Frame, T: Tables>(
         tables.reached(Check::Icc);
         if !forward::may_reach(endpoint, ethernet.destination, tables) {
             return (Verdict::Drop(DropReason::Icc), Check::Icc);
+        }
+        tables.reached(Check::Hairpin);
+        if hairpin::is_answer(frame, ethernet, endpoint, tables) {
+            let verdict = Verdict::Route {
+                ifindex: endpoint.bridge,
+            };
+            return (verdict, Check::Hairpin);
         }
         tables.reached(Check::Fdb);
         let icc_off = endpoint.flags & ENDPOINT_ICC_OFF != 0;

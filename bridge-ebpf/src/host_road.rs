@@ -4,9 +4,8 @@ use bridge_common::{ENDPOINT_REACHABLE, ENDPOINT_REDIRECT_OFF, EndpointEntry};
 
 use crate::{Frame, Tables, hints};
 
-/// The slot of the endpoint that a frame is for which the host sends into a network, by its bridge: it is
-/// to leave by its host leg. `None` where that is the bridge's to find: groups, who is behind an
-/// endpoint, datapath `off`.
+/// The slot of the endpoint that a frame is for which the host sends into a network, by its bridge.
+/// `None` where that is the bridge's to find: groups, who is behind an endpoint.
 ///
 /// The host may speak with all its endpoints: what it routes to them has passed the firewall.
 #[inline(always)]
@@ -22,20 +21,25 @@ pub fn host_leg<'t, F: Frame, T: Tables>(
     let mac = frame.mac(0)?;
     hints::find(mac, tables, |slot| {
         let endpoint = tables.endpoint(slot)?;
-        let state = endpoint.flags & (ENDPOINT_REACHABLE | ENDPOINT_REDIRECT_OFF);
         let right = endpoint.mac == mac.units()
             && endpoint.bridge == bridge
-            && state == ENDPOINT_REACHABLE
+            && endpoint.flags & ENDPOINT_REACHABLE != 0
             && endpoint.ifindex != 0;
         right.then_some((slot, endpoint))
     })
+}
+
+/// Whether what is for an endpoint leaves by its host leg at once.
+#[inline(always)]
+pub fn passes_bridge(endpoint: &EndpointEntry) -> bool {
+    endpoint.flags & ENDPOINT_REDIRECT_OFF == 0
 }
 
 #[cfg(test)]
 mod tests {
     use bridge_common::{ENDPOINT_REACHABLE, ENDPOINT_REDIRECT_OFF};
 
-    use super::host_leg;
+    use super::{host_leg, passes_bridge};
     use crate::testing::World;
 
     const CHOSEN: [u8; 6] = [0x02, 1, 2, 3, 0xff, 0xff];
@@ -70,6 +74,7 @@ mod tests {
             frame[..6].copy_from_slice(&to);
             let world = world();
             let got = host_leg(&frame.as_slice(), tagged, World::bridge(network), &world);
+            let got = got.filter(|(_, endpoint)| passes_bridge(endpoint));
             let got = got.map(|(slot, endpoint)| {
                 assert_eq!(endpoint.ifindex, World::ifindex(slot), "{case}");
                 endpoint.ifindex

@@ -15,7 +15,7 @@ pub(crate) const PROTO_UDP: u8 = 17;
 pub(crate) const PROTO_ICMPV6: u8 = 58;
 const PROTO_HOP_BY_HOP: u8 = 0;
 const PROTO_ROUTING: u8 = 43;
-const PROTO_FRAGMENT: u8 = 44;
+pub(crate) const PROTO_FRAGMENT: u8 = 44;
 const PROTO_AH: u8 = 51;
 const PROTO_DESTINATION: u8 = 60;
 

@@ -8,7 +8,7 @@ use crate::parse::{ETH_P_IP, ETH_P_IPV6, PROTO_UDP};
 use crate::publish::{self, Publications, leading};
 
 /// Protocol number of TCP (IANA).
-const PROTO_TCP: u8 = 6;
+pub(crate) const PROTO_TCP: u8 = 6;
 
 /// Where the IP header is: behind an Ethernet header without tags.
 pub(crate) const IP: usize = 14;
@@ -17,7 +17,7 @@ pub(crate) const UPPER4: usize = IP + 20;
 pub(crate) const UPPER6: usize = IP + 40;
 
 /// IPv4's version and length of a header without options (RFC 791, 3.1).
-const PLAIN4: u8 = 0x45;
+pub(crate) const PLAIN4: u8 = 0x45;
 /// Its "more fragments" and fragment offset.
 const FRAGMENT: u16 = 0x3fff;
 /// TCP's FIN, SYN and RST (RFC 9293, 3.1).

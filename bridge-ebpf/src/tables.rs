@@ -1,7 +1,8 @@
 //! What the decision may ask: the maps, as the hook has them, and as tests make them.
 
 use bridge_common::{
-    Address, EndpointEntry, FdbEntry, FdbKey, LinkKey, NeighbourEntry, NeighbourKey, SubnetEntry,
+    Address, EndpointEntry, FdbEntry, FdbKey, FlowKey, LinkKey, NeighbourEntry, NeighbourKey,
+    SubnetEntry,
 };
 
 use crate::Check;
@@ -28,6 +29,9 @@ pub trait Tables {
 
     /// The smallest of our subnets that has an address.
     fn subnet(&self, address: &Address) -> Option<SubnetEntry>;
+
+    /// Whether a neighbour reached an endpoint by an address of the host, in this flow.
+    fn is_hairpin(&self, flow: &FlowKey) -> bool;
 
     /// Whether the port of a slot may send one more frame to a group, at most `pps` a second; it
     /// is counted against the limit.

@@ -23,17 +23,19 @@ pub enum Check {
     Storm = 6,
     /// Inter-container communication.
     Icc = 7,
+    /// It answers no neighbour that asked by an address of the host.
+    Hairpin = 8,
     /// The destination is an endpoint of the network.
-    Fdb = 8,
+    Fdb = 9,
     /// What the host would route: not into other networks, nor out of an internal one.
-    Routing = 9,
+    Routing = 10,
     /// Nothing decided: the slow path.
-    Bridge = 10,
+    Bridge = 11,
 }
 
 impl Check {
     /// Every check, in order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Port,
         Self::Ethernet,
         Self::SourceMac,
@@ -42,6 +44,7 @@ impl Check {
         Self::Neighbour,
         Self::Storm,
         Self::Icc,
+        Self::Hairpin,
         Self::Fdb,
         Self::Routing,
         Self::Bridge,
@@ -58,6 +61,7 @@ impl Check {
             Self::Neighbour => "neighbour",
             Self::Storm => "storm",
             Self::Icc => "icc",
+            Self::Hairpin => "hairpin",
             Self::Fdb => "fdb",
             Self::Routing => "routing",
             Self::Bridge => "bridge",
@@ -98,6 +102,11 @@ pub enum Verdict {
         /// Index of the bridge.
         ifindex: u32,
     },
+    /// Hand the frame to the host's stack, as if it had been sent to the gateway's MAC address.
+    Route {
+        /// Index of the bridge.
+        ifindex: u32,
+    },
     /// Leave the frame to the next program and then to the Linux bridge: the slow path.
     Next,
     /// Drop the frame.
@@ -125,7 +134,7 @@ impl Decision {
             Verdict::Redirect { ifindex } => (verdict::REDIRECT, 0, ifindex),
             Verdict::Next => (verdict::NEXT, 0, 0),
             Verdict::Answer(_) => (verdict::ANSWER, 0, 0),
-            Verdict::Host { ifindex } => (verdict::HOST, 0, ifindex),
+            Verdict::Host { ifindex } | Verdict::Route { ifindex } => (verdict::HOST, 0, ifindex),
         };
         DecisionRecord {
             ifindex,

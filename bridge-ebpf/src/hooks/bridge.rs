@@ -3,11 +3,11 @@
 
 use aya_ebpf::{bindings::TC_ACT_UNSPEC, programs::TcContext};
 use bridge_common::EndpointEntry;
-use bridge_ebpf::{Seen, Segment, came_in, host_leg, takes_flows};
+use bridge_ebpf::{Seen, Segment, asked, came_in, host_leg, passes_bridge, takes_flows};
 
 use super::Maps;
 use crate::{
-    maps::flows,
+    maps::{flows, hairpins},
     packet::{Packet, nat, skb},
 };
 
@@ -18,13 +18,28 @@ pub(crate) fn bridge_egress(ctx: &TcContext) -> i32 {
     match host_leg(&Packet(ctx), tagged, bridge, &Maps { unlimited: true }) {
         Some((slot, endpoint)) => {
             let from = nat::ifindex_in(ctx);
-            if from != 0 && takes_flows(endpoint) {
+            if from == bridge {
+                note_hairpin(ctx, endpoint);
+            } else if from != 0 && takes_flows(endpoint) {
                 note_flow(ctx, from, slot, endpoint);
             }
-            skb::redirect(endpoint.ifindex)
+            if passes_bridge(endpoint) {
+                skb::redirect(endpoint.ifindex)
+            } else {
+                TC_ACT_UNSPEC
+            }
         }
         // Never TC_ACT_OK: it would end the chain and hide other people's filters.
         None => TC_ACT_UNSPEC,
+    }
+}
+
+/// Notes that a neighbour asks an endpoint by an address of the host, so that it is answered by it.
+#[inline(always)]
+fn note_hairpin(ctx: &TcContext, endpoint: &EndpointEntry) {
+    if let Some(asked) = asked(&Packet(ctx), endpoint) {
+        hairpins::ensure(&asked.flow);
+        hairpins::ensure(&asked.pair);
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) fn tell(ctx: &impl EbpfContext, hook: &str, decision: &Decision, ifin
             );
         }
         Verdict::Answer(_) => debug!(ctx, "{}: ifindex {}: answered at {}", hook, ifindex, check),
-        Verdict::Host { .. } | Verdict::Next => {
+        Verdict::Host { .. } | Verdict::Route { .. } | Verdict::Next => {
             debug!(ctx, "{}: ifindex {}: slow at {}", hook, ifindex, check);
         }
         Verdict::Drop(reason) => {

@@ -9,7 +9,8 @@ pub(crate) mod uplink;
 pub(crate) mod xdp;
 
 use bridge_common::{
-    Address, EndpointEntry, FdbEntry, FdbKey, LinkKey, NeighbourEntry, NeighbourKey, SubnetEntry,
+    Address, EndpointEntry, FdbEntry, FdbKey, FlowKey, LinkKey, NeighbourEntry, NeighbourKey,
+    SubnetEntry,
 };
 use bridge_ebpf::Tables;
 
@@ -55,6 +56,11 @@ impl Tables for Maps {
     #[inline(always)]
     fn subnet(&self, address: &Address) -> Option<SubnetEntry> {
         maps::subnets::find(address)
+    }
+
+    #[inline(always)]
+    fn is_hairpin(&self, flow: &FlowKey) -> bool {
+        maps::hairpins::has(flow)
     }
 
     #[inline(always)]

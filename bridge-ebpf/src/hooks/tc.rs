@@ -77,6 +77,10 @@ fn act(ctx: &TcContext, decision: &Decision, ifindex: u32) -> i32 {
         Verdict::Redirect { ifindex } => skb::redirect_peer(ctx, ifindex),
         Verdict::Answer(answer) => skb::answer(ctx, answer, ifindex),
         Verdict::Host { ifindex } => skb::to_host(ifindex),
+        Verdict::Route { ifindex } => match maps::endpoints::find(decision.slot) {
+            Some(endpoint) => skb::to_router(ctx, ifindex, endpoint.gateway_mac),
+            None => skb::drop_damaged(),
+        },
         Verdict::Next | Verdict::Drop(_) => {
             let record = decision.record(ifindex);
             maps::events::tell(record, ctx.len(), |event| packet::head(ctx, event));

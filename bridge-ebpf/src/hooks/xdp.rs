@@ -24,7 +24,7 @@ pub(crate) fn port_ingress(ctx: &XdpContext) -> u32 {
     let decision = decide(&Packet(ctx), ifindex, false, &Maps { unlimited: true });
     #[cfg(feature = "log")]
     super::log::tell(ctx, "xdp", &decision, ifindex);
-    if let Verdict::Next | Verdict::Host { .. } = decision.verdict {
+    if let Verdict::Next | Verdict::Host { .. } | Verdict::Route { .. } = decision.verdict {
         return XDP_PASS;
     }
     let weight = xdp::weight(ctx);

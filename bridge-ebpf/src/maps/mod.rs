@@ -11,6 +11,7 @@ pub(crate) mod endpoints;
 pub(crate) mod events;
 pub(crate) mod fdb;
 pub(crate) mod flows;
+pub(crate) mod hairpins;
 pub(crate) mod hints;
 pub(crate) mod links;
 mod meta;

@@ -138,6 +138,17 @@ pub(crate) fn to_host(ifindex: u32) -> i32 {
     i32::try_from(code).unwrap_or(TC_ACT_SHOT)
 }
 
+/// As [`to_host`], with the bridge's MAC address as the destination: the host would not take a frame for
+/// another.
+#[inline(always)]
+pub(crate) fn to_router(ctx: &TcContext, ifindex: u32, gateway: [u16; 3]) -> i32 {
+    if ctx.store(0, &gateway, 0).is_ok() {
+        to_host(ifindex)
+    } else {
+        drop_damaged()
+    }
+}
+
 /// Sends the frame out of the host leg `ifindex`, as the bridge would.
 #[inline(always)]
 pub(crate) fn redirect(ifindex: u32) -> i32 {

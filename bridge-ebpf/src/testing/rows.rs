@@ -1,5 +1,6 @@
 //! The table: a name, a port, a frame, the verdict and the check that comes to it.
 
+mod hairpin;
 mod neighbours;
 mod policy;
 
@@ -141,6 +142,7 @@ pub fn rows() -> Vec<Row> {
     neighbours::discovery(&mut add);
     policy::policy(&mut add);
     policy::odd(&mut add);
+    hairpin::hairpin(&mut add);
     rows
 }
 

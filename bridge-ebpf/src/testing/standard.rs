@@ -2,7 +2,7 @@
 
 use bridge_common::{
     ENDPOINT_ICC_OFF, ENDPOINT_INTERNAL, ENDPOINT_REACHABLE, ENDPOINT_REDIRECT_OFF,
-    ENDPOINT_TRUSTED, LinkKey, wire_mac,
+    ENDPOINT_TRUSTED, FlowKey, LinkKey, mapped, wire_mac,
 };
 
 use super::World;
@@ -32,10 +32,34 @@ impl World {
         self.links.extend(both);
     }
 
+    /// Has an endpoint publish ports, of which another one of its network asks one by the host, from port
+    /// 2000 and, as nothing of that kind should be there, from 40000.
+    fn publish(&mut self, network: u16, slot: u16, asker: u16) {
+        if let Some(entry) = self.endpoints.get_mut(&slot) {
+            entry.published = [53, 80];
+        }
+        let addresses = |slot| {
+            let host = Self::host(slot);
+            [mapped(Self::ip4(network, host)), Self::ip6(network, host)].map(bytemuck::cast)
+        };
+        for (endpoint, client) in addresses(slot).into_iter().zip(addresses(asker)) {
+            for ports in [(53, 2000), (53, 40_000), (0, 0)] {
+                self.hairpins.insert(FlowKey {
+                    endpoint,
+                    client,
+                    endpoint_port: ports.0,
+                    client_port: ports.1,
+                    protocol: 17,
+                });
+            }
+        }
+    }
+
     /// The networks of the rows: 1 open, with 1, 2, 3 (a MAC address of the user's) and 4
     /// (trusted); 2 open, with 5, and with 6, which has 2's MAC address; 3 without ICC, with 7 and
     /// 8, and with 13 and 14, of which 14 is not reachable yet: 7 is linked with both; 4 internal, with
-    /// 9 and 10; 5 with its datapath off, with 11 and 12.
+    /// 9 and 10; 5 with its datapath off, with 11 and 12. Of 15 in network 1 and 16 in network 5 ports from
+    /// 53 to 80 are published, and 1 and 11 use port 53 of them by the host.
     pub fn standard() -> Self {
         let mut world = Self::default();
         (1..=5).for_each(|network| world.add_network(network));
@@ -54,6 +78,10 @@ impl World {
         world.add_endpoint(3, 13, ENDPOINT_ICC_OFF, None);
         world.add_endpoint(3, 14, ENDPOINT_ICC_OFF, None);
         world.make_unreachable(14);
+        world.add_endpoint(1, 15, 0, None);
+        world.add_endpoint(5, 16, ENDPOINT_REDIRECT_OFF, None);
+        world.publish(1, 15, 1);
+        world.publish(5, 16, 11);
         world.link(3, [7, 13]);
         world.link(3, [7, 14]);
         // Of another network that has the same addresses, it says nothing.

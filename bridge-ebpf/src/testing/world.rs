@@ -1,9 +1,9 @@
 //! Tables in memory.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use bridge_common::{
-    Address, ENDPOINT_REACHABLE, EndpointEntry, FdbEntry, FdbKey, HINT_BUCKETS, LinkKey,
+    Address, ENDPOINT_REACHABLE, EndpointEntry, FdbEntry, FdbKey, FlowKey, HINT_BUCKETS, LinkKey,
     NEIGHBOUR_GATEWAY, NeighbourEntry, NeighbourKey, PortEntry, SubnetEntry, mapped, wire_mac,
 };
 
@@ -22,6 +22,8 @@ pub struct World {
     pub fdb: HashMap<FdbKey, FdbEntry>,
     /// Map `LINKS`.
     pub links: BTreeSet<LinkKey>,
+    /// Map `HAIRPINS`.
+    pub hairpins: HashSet<FlowKey>,
     /// Map `NEIGHBOURS`.
     pub neighbours: HashMap<NeighbourKey, NeighbourEntry>,
     /// Map `SUBNETS`: first address and length in bits of 128, smallest subnets first.
@@ -118,7 +120,8 @@ impl World {
             bridge: Self::bridge(network),
             storm_pps: 1000,
             ipv6: [half(0), half(8)],
-            reserved: [0; 2],
+            published: [0; 2],
+            reserved: [0; 3],
         };
         self.endpoints.insert(slot, entry);
         if mac[4..] != slot.to_be_bytes() {
@@ -197,6 +200,10 @@ impl Tables for World {
         found
             .max_by_key(|(_, length, _)| *length)
             .map(|(_, _, entry)| *entry)
+    }
+
+    fn is_hairpin(&self, flow: &FlowKey) -> bool {
+        self.hairpins.contains(flow)
     }
 
     fn admit(&self, _slot: u16, _pps: u32) -> bool {

@@ -132,10 +132,11 @@ impl Context {
     ) -> Result<Port, Error> {
         let host_leg = endpoint.host_leg();
         let bridge = netlink::existing_link(&mut self.netlink, network.bridge.as_str())?;
-        let publishes = network.has_flows() && self.store.rows().publishes(&endpoint.id)?;
+        let published = self.store.rows().published_range(&endpoint.id)?;
         let port = Port {
             bridge: bridge.index,
-            flows: publishes && bpf::has_links(),
+            flows: published.is_some() && network.has_flows() && bpf::has_links(),
+            published: published.unwrap_or_default(),
             ..port_of(network, endpoint)
         };
         let data_plane = self.data_plane()?;
@@ -229,7 +230,7 @@ impl Context {
     }
 }
 
-/// What the program should know of an endpoint, but for the index of the bridge, and whether it has flows.
+/// What the program should know of an endpoint, but for the index of the bridge and what it publishes.
 fn port_of(network: &Network, endpoint: &Endpoint) -> Port {
     let address = |ipv6| endpoint.address(ipv6);
     Port {
@@ -240,6 +241,7 @@ fn port_of(network: &Network, endpoint: &Endpoint) -> Port {
         internal: network.internal,
         trusted: endpoint.trusted || !network.options.port_security,
         flows: false,
+        published: [0; 2],
         mac: endpoint.mac.bytes(),
         gateway_mac: network.bridge_mac.bytes(),
         bridge: 0,

@@ -6,7 +6,7 @@ use crate::fault;
 use crate::kernel::bpf::{self, NetworkFacts, SubnetFacts};
 use crate::kernel::netlink::{self, BridgeSpec};
 use crate::kernel::sysctl;
-use crate::model::{Datapath, Network, State};
+use crate::model::{Network, State};
 
 impl Context {
     /// Makes the bridge be as the row says. The firewall comes before it: no frame is routed
@@ -30,12 +30,10 @@ impl Context {
             netlink::ensure_address(&mut self.netlink, bridge, gateway)?;
             fault::step();
         }
-        if network.datapath != Datapath::Off {
-            let name = network.bridge.as_str();
-            self.data_plane()?
-                .ensure_bridge_attached(network.id.as_str(), name)?;
-            fault::step();
-        }
+        let name = network.bridge.as_str();
+        self.data_plane()?
+            .ensure_bridge_attached(network.id.as_str(), name)?;
+        fault::step();
         netlink::set_up(&mut self.netlink, bridge)?;
         Ok(())
     }

@@ -223,7 +223,7 @@ fn table_is_right(networks: &[Network]) -> bool {
 fn network_is_right(network: &Network, pinned: &Pinned, links: &BTreeMap<&str, &Link>) -> bool {
     network.state == State::Ready
         && pinned.has_programs()
-        && (network.datapath == Datapath::Off || pinned.holds_bridge(network.id.as_str()))
+        && pinned.holds_bridge(network.id.as_str())
         && links
             .get(network.bridge.as_str())
             .is_some_and(|bridge| bridge.up && bridge.mac == Some(network.bridge_mac.bytes()))

@@ -1,6 +1,7 @@
 //! Published ports.
 
 use ipnet::IpNet;
+use rusqlite::OptionalExtension as _;
 use rusqlite::params;
 
 use super::{Columns, Rows, StoreError, from_json, parse, to_json};
@@ -14,11 +15,13 @@ impl Rows<'_> {
         self.publications_where("endpoint = ?1", &[&endpoint.as_str()])
     }
 
-    /// Whether an endpoint publishes any.
-    pub fn publishes(self, endpoint: &Id) -> Result<bool, StoreError> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM publications WHERE endpoint = ?1)";
+    /// The lowest and the highest port that an endpoint publishes; `None` where it publishes none.
+    pub fn published_range(self, endpoint: &Id) -> Result<Option<[u16; 2]>, StoreError> {
+        let sql =
+            "SELECT min(port), max(port) FROM publications WHERE endpoint = ?1 HAVING count(*)";
         let mut query = self.0.prepare_cached(sql)?;
-        Ok(query.query_row([endpoint.as_str()], |row| row.get(0))?)
+        let range = query.query_row([endpoint.as_str()], |row| Ok([row.get(0)?, row.get(1)?]));
+        Ok(range.optional()?)
     }
 
     /// The networks whose endpoints publish any, in this boot.

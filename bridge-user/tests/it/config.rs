@@ -27,6 +27,7 @@ fn entries(host: &Host) -> BTreeMap<&'static str, u64> {
         "EVENTS",
         "PUBLISHED",
         "FLOWS",
+        "HAIRPINS",
     ];
     let entries = |map| (map, number(&shown(host, map)["max_entries"]));
     maps.map(entries).into()
@@ -62,8 +63,8 @@ fn formula(host: &Host, [endpoints, subnets, events_bytes, published, flows]: [u
         + 8 * 16_384
         + events_bytes
         + 16 * published.next_power_of_two()
-        + 160 * flows
-        + 16 * flows.next_power_of_two()
+        + 256 * flows
+        + 32 * flows.next_power_of_two()
 }
 
 #[test]
@@ -97,6 +98,7 @@ fn maps_are_made_as_configured_and_take_what_the_docs_say() {
             ("EVENTS", events_bytes),
             ("PUBLISHED", published),
             ("FLOWS", flows),
+            ("HAIRPINS", flows),
         ];
         assert_eq!(entries(&host), BTreeMap::from(wanted));
         let (taken, told) = (bytes(&host), formula(&host, sizes));

@@ -65,6 +65,8 @@ fn the_host_and_its_endpoints_speak_past_the_bridge() {
             .ok();
         host.bridge_user(&format!("net rm {network}")).ok();
     }
+    host.bridge_user("net disconnect off off").ok();
+    host.bridge_user("net rm off").ok();
     assert_eq!(host.bridge_pins(), [""; 0]);
 }
 

@@ -226,7 +226,7 @@ fn explain_says_what_becomes_of_real_frames() {
     );
     assert_eq!(explain("a c")["Reason"], "isolated");
     let checks = refused["Checks"].as_array().expect("a list");
-    assert_eq!(checks.len(), 11);
+    assert_eq!(checks.len(), 12);
     assert_eq!(counted(&a), before, "no counter moved");
     // Real frames of the same kind.
     host.bridge_user("reconcile").ok();

@@ -8,8 +8,8 @@ use aya::maps::MapError;
 use aya::maps::lpm_trie::Key;
 use bridge_common::{
     Address, ENDPOINT_ICC_OFF, ENDPOINT_INTERNAL, ENDPOINT_REACHABLE, ENDPOINT_REDIRECT_OFF,
-    ENDPOINT_TRUSTED, EndpointEntry, FdbEntry, FdbKey, LinkKey, NEIGHBOUR_GATEWAY, NeighbourEntry,
-    NeighbourKey, SubnetEntry, SubnetKey, wire_mac,
+    ENDPOINT_TRUSTED, EndpointEntry, FdbEntry, FdbKey, FlowKey, LinkKey, NEIGHBOUR_GATEWAY,
+    NeighbourEntry, NeighbourKey, SubnetEntry, SubnetKey, wire_mac,
 };
 use bridge_ebpf::{Check, Decision, Tables, decide};
 
@@ -167,6 +167,22 @@ impl Tables for Recorder<'_> {
         self.find("SUBNETS", address_text(address), read, |entry| {
             format!("network {}", entry.network)
         })
+    }
+
+    fn is_hairpin(&self, flow: &FlowKey) -> bool {
+        let read = self.data_plane.hairpins.get(flow, 0);
+        let end = |halves, port| {
+            let address: Address = bytemuck::cast::<[u64; 2], _>(halves);
+            format!("{} port {port}", address_text(&address))
+        };
+        let key = format!(
+            "protocol {}, {} asks {}",
+            flow.protocol,
+            end(flow.client, flow.client_port),
+            end(flow.endpoint, flow.endpoint_port)
+        );
+        self.find("HAIRPINS", key, read, |_| "by the host".into())
+            .is_some()
     }
 
     /// As for every made frame: it is not counted against the limit.

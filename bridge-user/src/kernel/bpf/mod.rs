@@ -27,8 +27,8 @@ use aya::maps::lpm_trie::LpmTrie;
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray};
 use aya::programs::{SchedClassifier, Xdp};
 use bridge_common::{
-    EndpointEntry, FdbEntry, FdbKey, Hints, LinkKey, NeighbourEntry, NeighbourKey, PortEntry,
-    PortStats, SubnetEntry, SubnetKey,
+    EndpointEntry, FdbEntry, FdbKey, FlowKey, Hints, LinkKey, NeighbourEntry, NeighbourKey,
+    PortEntry, PortStats, SubnetEntry, SubnetKey,
 };
 
 pub use bridge_ebpf::Check;
@@ -60,6 +60,7 @@ pub struct DataPlane {
     hints: Array<MapData, Hints>,
     fdb: HashMap<MapData, FdbKey, FdbEntry>,
     links: HashMap<MapData, LinkKey, u32>,
+    hairpins: HashMap<MapData, FlowKey, u32>,
     neighbours: HashMap<MapData, NeighbourKey, NeighbourEntry>,
     subnets: LpmTrie<MapData, SubnetKey, SubnetEntry>,
     stats: PerCpuArray<MapData, PortStats>,
@@ -92,6 +93,7 @@ impl DataPlane {
             hints: pins::map("HINTS")?,
             fdb: pins::map("FDB")?,
             links: pins::map("LINKS")?,
+            hairpins: pins::map("HAIRPINS")?,
             neighbours: pins::map("NEIGHBOURS")?,
             subnets: pins::map("SUBNETS")?,
             stats: pins::map("STATS")?,

@@ -45,7 +45,7 @@ const UPLINK_PROGRAMS: [&str; 2] = ["uplink_ingress", "uplink_egress"];
 const XDP_LINK: &str = "-xdp";
 const BRIDGE_LINK: &str = "-egress";
 /// `META` is not among them: it is pinned when they all are.
-pub(super) const MAPS: [&str; 15] = [
+pub(super) const MAPS: [&str; 16] = [
     "PORTS",
     "ENDPOINTS",
     "HINTS",
@@ -61,6 +61,7 @@ pub(super) const MAPS: [&str; 15] = [
     "DECISION",
     "PUBLISHED",
     "FLOWS",
+    "HAIRPINS",
 ];
 
 fn root(part: &str) -> PathBuf {

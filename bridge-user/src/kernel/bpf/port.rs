@@ -31,6 +31,8 @@ pub struct Port {
     pub trusted: bool,
     /// Whether what comes from outside to its published ports may pass the firewall by.
     pub flows: bool,
+    /// The lowest and the highest port that it publishes; 0 and 0 where it publishes none.
+    pub published: [u16; 2],
     /// MAC address of the container leg.
     pub mac: [u8; 6],
     /// MAC address of the bridge.
@@ -74,7 +76,8 @@ impl Port {
             bridge: self.bridge,
             ipv6: self.ipv6.map_or([0; 2], |ip| bytemuck::cast(ip.octets())),
             storm_pps: self.storm_pps,
-            reserved: [0; 2],
+            published: self.published,
+            reserved: [0; 3],
         }
     }
 

@@ -19,7 +19,7 @@ pub struct OtherSize {
 }
 
 /// The maps whose sizes can be set, the key that sets each, and their entries.
-pub(super) fn entries(sizes: &MapSizes) -> [(&'static str, &'static str, u32); 11] {
+pub(super) fn entries(sizes: &MapSizes) -> [(&'static str, &'static str, u32); 12] {
     const ENDPOINTS: &str = "endpoints";
     // Slot 0 is nobody's.
     let slots = sizes.endpoints.get() + 1;
@@ -38,6 +38,7 @@ pub(super) fn entries(sizes: &MapSizes) -> [(&'static str, &'static str, u32); 1
         ("EVENTS", "events_bytes", sizes.events_bytes.get()),
         ("PUBLISHED", "published", sizes.published.get()),
         ("FLOWS", "flows", sizes.flows.get()),
+        ("HAIRPINS", "flows", sizes.flows.get()),
     ]
 }
 

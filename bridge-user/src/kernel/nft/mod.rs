@@ -60,6 +60,9 @@ pub fn ensure_table(networks: &[&Network], published: &[Published]) -> Result<()
         format!("{bridge} . {bridge} : {verdict}")
     });
     add_elements(&mut ruleset, "within", within);
+    let speaking = all.clone().filter(|(_, network)| network.options.icc);
+    let neighbours = speaking.map(|(bridge, _)| format!("{bridge} . {bridge}"));
+    add_elements(&mut ruleset, "neighbours", neighbours);
     for (bridge, network) in all {
         for subnet in network.pools.iter().map(Pool::subnet) {
             let set = if subnet.addr().is_ipv6() {

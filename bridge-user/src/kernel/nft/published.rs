@@ -59,6 +59,15 @@ fn elements(published: &[Published]) -> Elements {
         }
         let port = format!("{} . {}", publication.protocol, publication.host_port);
         let to = format!("{address} . {}", publication.port);
+        let own = match address {
+            IpAddr::V4(_) => "own4",
+            IpAddr::V6(_) => "own6",
+        };
+        let pair = (format!("{address} . {address}"), None);
+        let own = elements.entry(own).or_default();
+        if !own.contains(&pair) {
+            own.push(pair);
+        }
         let (map, key) = match (host, host.is_unspecified()) {
             (IpAddr::V4(_), true) => ("published4_all", port.clone()),
             (IpAddr::V6(_), true) => ("published6_all", port.clone()),
@@ -129,6 +138,8 @@ mod tests {
             "allowed6 { 2001:db8::1 . tcp . 8080 . fd00::/8 }",
             "limited4 { 0.0.0.0/0 . tcp . 8080, 192.0.2.1 . tcp . 8080 }",
             "limited6 { 2001:db8::1 . tcp . 8080 }",
+            "own4 { 10.90.0.2 . 10.90.0.2 }",
+            "own6 { fd90::2 . fd90::2 }",
             "published4 { 192.0.2.1 . tcp . 8080 : 10.90.0.2 . 80 }",
             "published4_all { tcp . 8080 : 10.90.0.2 . 80 }",
             "published6 { 2001:db8::1 . tcp . 8080 : fd90::2 . 80 }",
