@@ -1,4 +1,4 @@
-//! What wakes the daemon: links that go, a table that changes, namespaces that come, a state that changes.
+//! What wakes the daemon: links that go, ways outside that change, a table that changes, namespaces that come, a state that changes.
 
 use std::io;
 use std::os::fd::AsFd as _;
@@ -89,8 +89,10 @@ impl Events {
             Err(errno) => return Err(errno.into()),
         }
         while let Some(event) = waited_for(self.links.event())? {
-            if matches!(event, LinkEvent::Gone | LinkEvent::Lost) {
-                wakes.sweep.notify_one();
+            match event {
+                LinkEvent::Gone | LinkEvent::Outside | LinkEvent::Lost => wakes.sweep.notify_one(),
+                LinkEvent::Changed => {}
+                LinkEvent::Route => continue,
             }
             wakes.refresh.notify_one();
             self.watch_directories();

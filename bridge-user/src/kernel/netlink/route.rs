@@ -94,9 +94,26 @@ fn ip(address: &RouteAddress) -> Option<IpAddr> {
 
 /// The links that default routes leave by, of both families and whatever their table.
 pub fn default_links(netlink: &mut Netlink) -> Result<BTreeSet<u32>, NetlinkError> {
-    let all = routes(netlink)?.into_iter();
-    let default = all.filter(|route| route.destination.prefix_len() == 0);
-    Ok(default.filter_map(|route| route.link).collect())
+    let mut links = BTreeSet::new();
+    for ipv6 in [false, true] {
+        let all = messages(netlink, ipv6)?.into_iter();
+        let default = all.filter(|message| {
+            message.header.destination_prefix_length == 0
+                && message.header.kind == RouteType::Unicast
+        });
+        links.extend(default.flat_map(|message| links_of(&message)));
+    }
+    Ok(links)
+}
+
+/// The links that a route leaves by: one, or several in turns.
+fn links_of(message: &RouteMessage) -> Vec<u32> {
+    let of = |attribute: &RouteAttribute| match attribute {
+        RouteAttribute::Oif(link) => vec![*link],
+        RouteAttribute::MultiPath(hops) => hops.iter().map(|hop| hop.interface_index).collect(),
+        _ => Vec::new(),
+    };
+    message.attributes.iter().flat_map(of).collect()
 }
 
 /// The default route of a family, in the main table. As `ip route show default`.

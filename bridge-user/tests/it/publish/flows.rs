@@ -325,6 +325,36 @@ fn a_port_that_is_another_endpoints_leads_there_at_once() {
 }
 
 #[test]
+fn the_daemon_follows_uplinks() {
+    let host = Host::new();
+    host.outside();
+    host.create("n");
+    publish(&host, "-p 8080:80 n web");
+    let _daemon = host.daemon();
+    for words in [
+        "ip link add up1 type veth peer name up1p",
+        "ip link set up1 up",
+        "ip address add 203.0.113.1/24 dev up1",
+        "ip route add default via 203.0.113.2 dev up1 metric 1000",
+    ] {
+        host.call(words).ok();
+    }
+    let at = |index: u32| {
+        let pins = host.uplink_pins();
+        let of_link = format!("/uplink-{index}-");
+        pins.iter().filter(|pin| pin.contains(&of_link)).count()
+    };
+    let index = host.ifindex("up1");
+    wait_until("the new uplink has the programs", || at(index) == 2);
+    host.call("ip route del default dev up1").ok();
+    wait_until("it is none any more", || at(index) == 0);
+    // One of several ways.
+    host.call("ip route replace default nexthop via 192.0.2.2 nexthop via 203.0.113.2")
+        .ok();
+    wait_until("it has them again", || at(index) == 2);
+}
+
+#[test]
 fn uplinks_have_the_programs_as_long_as_a_port_is_published() {
     let host = Host::new();
     host.outside();
