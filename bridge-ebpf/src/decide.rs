@@ -130,18 +130,16 @@ fn to_station<F: Frame, T: Tables>(
     tables: &T,
 ) -> (Verdict, Check) {
     let to_gateway = ethernet.destination == Mac::new(endpoint.gateway_mac);
+    let mut is_answer = false;
     if !to_gateway {
         tables.reached(Check::Icc);
         if !forward::may_reach(endpoint, ethernet.destination, tables) {
             return (Verdict::Drop(DropReason::Icc), Check::Icc);
         }
         tables.reached(Check::Hairpin);
-        if hairpin::is_answer(frame, ethernet, endpoint, tables) {
-            let verdict = Verdict::Route {
-                ifindex: endpoint.bridge,
-            };
-            return (verdict, Check::Hairpin);
-        }
+        is_answer = hairpin::is_answer(frame, ethernet, endpoint, tables);
+    }
+    if !to_gateway && !is_answer {
         tables.reached(Check::Fdb);
         let icc_off = endpoint.flags & ENDPOINT_ICC_OFF != 0;
         if let Some(ifindex) = forward::find(endpoint, ethernet.destination, tables) {
@@ -165,6 +163,12 @@ fn to_station<F: Frame, T: Tables>(
     tables.reached(Check::Routing);
     if let Some(reason) = forward::unroutable(frame, ethernet, endpoint, tables) {
         return (Verdict::Drop(reason), Check::Routing);
+    }
+    if is_answer {
+        let verdict = Verdict::Route {
+            ifindex: endpoint.bridge,
+        };
+        return (verdict, Check::Hairpin);
     }
     if to_gateway && endpoint.flags & ENDPOINT_REDIRECT_OFF == 0 && !ethernet.tagged {
         // Past the bridge: with br_netfilter on, a published port would be translated in there, and

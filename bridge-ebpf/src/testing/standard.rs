@@ -32,23 +32,24 @@ impl World {
         self.links.extend(both);
     }
 
-    /// Has an endpoint publish ports, of which another one of its network asks one by the host, from port
-    /// 2000 and, as nothing of that kind should be there, from 40000.
-    fn publish(&mut self, network: u16, slot: u16, asker: u16) {
+    /// Has the endpoint of a slot publish ports, of which another one asks one by the host, from port 2000
+    /// and, as nothing of that kind should be there, from 40000. Both are a network and a slot.
+    fn publish(&mut self, (network, slot): (u16, u16), asker: (u16, u16)) {
         if let Some(entry) = self.endpoints.get_mut(&slot) {
             entry.published = [53, 80];
         }
-        let addresses = |slot| {
+        let addresses = |(network, slot)| {
             let host = Self::host(slot);
             [mapped(Self::ip4(network, host)), Self::ip6(network, host)].map(bytemuck::cast)
         };
-        for (endpoint, client) in addresses(slot).into_iter().zip(addresses(asker)) {
-            for ports in [(53, 2000), (53, 40_000), (0, 0)] {
+        let pairs = addresses((network, slot)).into_iter().zip(addresses(asker));
+        for (endpoint, client) in pairs {
+            for (endpoint_port, client_port) in [(53, 2000), (53, 40_000), (0, 0)] {
                 self.hairpins.insert(FlowKey {
                     endpoint,
                     client,
-                    endpoint_port: ports.0,
-                    client_port: ports.1,
+                    endpoint_port,
+                    client_port,
                     protocol: 17,
                 });
             }
@@ -80,8 +81,10 @@ impl World {
         world.make_unreachable(14);
         world.add_endpoint(1, 15, 0, None);
         world.add_endpoint(5, 16, ENDPOINT_REDIRECT_OFF, None);
-        world.publish(1, 15, 1);
-        world.publish(5, 16, 11);
+        world.publish((1, 15), (1, 1));
+        world.publish((5, 16), (5, 11));
+        // As a trusted neighbour could ask, by an address that is another network's.
+        world.publish((1, 15), (2, 5));
         world.link(3, [7, 13]);
         world.link(3, [7, 14]);
         // Of another network that has the same addresses, it says nothing.

@@ -65,6 +65,8 @@ pub(super) fn hairpin(add: Add<'_>) {
     add("an answer by the host", 15, answer(P, A, (53, 2000)), route(1), by_host);
     add("an answer by the host, IPv6", 15, answer6(P, A, 17, &udp_to(2000)), route(1), by_host);
     add("an answer by the host, datapath off", 16, answer(Q, H, (53, 2000)), route(5), by_host);
+    let elsewhere = udp4(A.mac(), P.mac(), (P.ip4(), 53), (C.ip4(), 2000), &[]);
+    add("an answer by the host, to another network", 15, elsewhere, drop(Reason::Isolated), Check::Routing);
     add("an answer to another port", 15, answer(P, A, (53, 2001)), to(1), Check::Fdb);
     add("an answer to another port, IPv6", 15, answer6(P, A, 17, &udp_to(2001)), to(1), Check::Fdb);
     add("an answer to another port, datapath off", 16, answer(Q, H, (53, 2001)), Verdict::Next, Check::Fdb);
