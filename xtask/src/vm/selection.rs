@@ -23,6 +23,7 @@ const CHOSEN: &[&str] = &[
     "privileges::a_kernel_without_bridge_is_named",
     "privileges::a_kernel_without_veth_is_named",
     "program::",
+    "publish::hairpin::a_flow_by_the_host_is_another_than_a_direct_one",
     "publish::outside::the_outside_is_seen_by_its_own_address",
     "publish_host::datagrams_are_answered_from_where_they_were_sent_to",
     "publish_host::everything_goes_with_the_last_network",
