@@ -33,56 +33,77 @@ const DESTINATION_PORT: u16 = 3;
 #[derive(Debug)]
 struct Connection {
     protocol: u8,
+    /// Who asks.
+    asking: SocketAddr,
     /// What was asked for.
     asked: SocketAddr,
     /// Who answers.
     answering: SocketAddr,
+    /// Where to.
+    answered: SocketAddr,
     entry: NetfilterMessage,
 }
 
 /// Forgets what was translated to these ports of endpoints: they are published no more.
 pub fn forget_translated(published: &[Published]) {
-    forget(published, |connection, published| {
-        let to = (published.address, published.publication.port);
-        connection.answering == to.into()
+    forget(published, |connection, ports| {
+        let mut there = ports.at(connection.protocol, connection.asked);
+        there.any(|published| {
+            let to = (published.address, published.publication.port);
+            connection.answering == to.into()
+        })
     });
 }
 
-/// Forgets UDP flows to these ports of the host which began before they were published. Of other
-/// protocols a new connection makes a new entry.
-pub fn forget_untranslated(published: &[Published]) {
+/// Forgets UDP flows which began before these ports were published: those to them, and those of endpoints
+/// that leave by one. Of other protocols a new connection makes a new entry.
+pub fn forget_before(published: &[Published]) {
     let udp = |published: &&Published| published.publication.protocol == Protocol::Udp;
     let udp: Vec<Published> = published.iter().filter(udp).cloned().collect();
-    forget(&udp, |connection, _| {
+    forget(&udp, |connection, ports| {
+        let is_published = |end| ports.at(connection.protocol, end).next().is_some();
+        let Connection { asking, asked, .. } = *connection;
         // Others pass through: what is for the host has an address that a socket can have.
-        connection.answering == connection.asked
-            && UdpSocket::bind((connection.asked.ip(), 0)).is_ok()
+        let to_host = connection.answering == asked
+            && is_published(asked)
+            && UdpSocket::bind((asked.ip(), 0)).is_ok();
+        let leaves = connection.answered != asking && is_published(connection.answered);
+        to_host || leaves
     });
 }
 
-/// Forgets the connections to published ports that `wanted` accepts. What cannot be forgotten is told
-/// of: it ends by itself once nothing is sent any more.
-fn forget(published: &[Published], wanted: impl Fn(&Connection, &Published) -> bool) {
-    let mut by_port: HashMap<(u8, u16), Vec<&Published>> = HashMap::new();
-    for published in published {
-        let publication = &published.publication;
-        let key = (publication.protocol.number(), publication.host_port);
-        by_port.entry(key).or_default().push(published);
+/// Publications by protocol and port of the host.
+struct Ports<'p>(HashMap<(u8, u16), Vec<&'p Published>>);
+
+impl<'p> Ports<'p> {
+    fn new(published: &'p [Published]) -> Self {
+        let mut by_port: HashMap<_, Vec<_>> = HashMap::new();
+        for published in published {
+            let publication = &published.publication;
+            let key = (publication.protocol.number(), publication.host_port);
+            by_port.entry(key).or_default().push(published);
+        }
+        Self(by_port)
     }
-    let is_wanted = |connection: &Connection| {
-        let key = (connection.protocol, connection.asked.port());
-        let mut there = by_port.get(&key).into_iter().flatten();
-        there.any(|published| {
+
+    /// Those that have this port of the host, if the address is the host's.
+    fn at(&self, protocol: u8, end: SocketAddr) -> impl Iterator<Item = &'p Published> {
+        let there = self.0.get(&(protocol, end.port())).into_iter().flatten();
+        there.copied().filter(move |published| {
             let host = published.publication.host;
-            let is_asked = host == connection.asked.ip()
-                || host.is_unspecified() && host.is_ipv4() == connection.asked.is_ipv4();
-            is_asked && wanted(connection, published)
+            host == end.ip() || host.is_unspecified() && host.is_ipv4() == end.is_ipv4()
         })
-    };
+    }
+}
+
+/// Forgets the connections that `wanted` accepts. What cannot be forgotten is told of: it ends by itself
+/// once nothing is sent any more.
+fn forget(published: &[Published], wanted: impl Fn(&Connection, &Ports<'_>) -> bool) {
+    let ports = Ports::new(published);
     for (family, ipv6) in [(libc::NFPROTO_IPV4, false), (libc::NFPROTO_IPV6, true)] {
         let mut addresses = published.iter().map(|published| published.address);
         if addresses.any(|address| address.is_ipv6() == ipv6)
-            && let Err(error) = forget_of_family(family, is_wanted)
+            && let Err(error) = forget_of_family(family, |connection| wanted(connection, &ports))
         {
             tracing::warn!("warning: connections to published ports may go on: {error}");
         }
@@ -104,8 +125,10 @@ fn forget_of_family(
             continue;
         };
         tracing::info!(
-            "conntrack -D -p {} --orig-dst {} --orig-port-dst {}",
+            "conntrack -D -p {} --orig-src {} --orig-port-src {} --orig-dst {} --orig-port-dst {}",
             connection.protocol,
+            connection.asking.ip(),
+            connection.asking.port(),
             connection.asked.ip(),
             connection.asked.port()
         );
@@ -125,8 +148,10 @@ impl Connection {
         let reply = entry.attributes.first(REPLY)?;
         Some(Self {
             protocol: *original.first(PORTS)?.first(PROTOCOL)?.bytes().first()?,
+            asking: end(&original, 0, SOURCE_PORT)?,
             asked: end(&original, 1, DESTINATION_PORT)?,
             answering: end(&reply, 0, SOURCE_PORT)?,
+            answered: end(&reply, 1, DESTINATION_PORT)?,
             entry,
         })
     }

@@ -52,7 +52,7 @@ impl Context {
             self.write_shared(None)?;
         }
         fault::step();
-        conntrack::forget_untranslated(&published);
+        conntrack::forget_before(&published);
         self.ensure_uplinks()
     }
 
@@ -88,7 +88,9 @@ impl Context {
         }
         let _lock = self.lock(Object::Shared)?;
         let mut errors = Errors::default();
-        if nft::ensure_published_absent(&published).is_err() {
+        let mut others = self.store.rows().published(&self.boot_id)?;
+        others.retain(|other| other.publication.endpoint != endpoint.id);
+        if nft::ensure_published_absent(&published, &others).is_err() {
             errors.note(self.write_shared(None));
         }
         fault::step();

@@ -4,7 +4,7 @@
 //! host's addresses do, the key is without one. Who may use a publication that is limited is in sets
 //! besides, where all addresses are a prefix of length 0.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::look::Stamp;
@@ -12,7 +12,7 @@ use super::{NftError, add_elements, apply, delete_elements};
 use crate::model::Published;
 
 /// Keys of sets and maps, and what is behind those of maps.
-type Elements = BTreeMap<&'static str, Vec<(String, Option<String>)>>;
+type Elements = BTreeMap<&'static str, BTreeSet<(String, Option<String>)>>;
 
 /// Makes the table have these, in one transaction. A table that is not as we wrote it is refused.
 pub fn ensure_published(published: &[Published]) -> Result<(), NftError> {
@@ -21,14 +21,21 @@ pub fn ensure_published(published: &[Published]) -> Result<(), NftError> {
     apply_some(ruleset)
 }
 
-/// Makes the table have none of these. As [`ensure_published`]. It is an error to delete what is not there,
-/// and none to add what is.
-pub fn ensure_published_absent(published: &[Published]) -> Result<(), NftError> {
+/// Makes the table have none of these, but for what `others` have too. As [`ensure_published`]. It is an
+/// error to delete what is not there, and none to add what is.
+pub fn ensure_published_absent(
+    published: &[Published],
+    others: &[Published],
+) -> Result<(), NftError> {
     let mut ruleset = String::new();
     add_published(&mut ruleset, published);
+    let kept = elements(others);
     for (set, elements) in elements(published) {
+        let kept = kept.get(set).into_iter().flatten();
+        let kept: BTreeSet<&str> = kept.map(|(key, _)| key.as_str()).collect();
         let keys = elements.into_iter().map(|(key, _)| key);
-        delete_elements(&mut ruleset, set, keys);
+        let going = keys.filter(|key| !kept.contains(key.as_str()));
+        delete_elements(&mut ruleset, set, going);
     }
     apply_some(ruleset)
 }
@@ -63,10 +70,12 @@ fn elements(published: &[Published]) -> Elements {
             IpAddr::V4(_) => "own4",
             IpAddr::V6(_) => "own6",
         };
-        let pair = (format!("{address} . {address}"), None);
-        let own = elements.entry(own).or_default();
-        if !own.contains(&pair) {
-            own.push(pair);
+        // Several have these.
+        for (set, key) in [
+            (own, format!("{address} . {address}")),
+            ("host_ports", port.clone()),
+        ] {
+            elements.entry(set).or_default().insert((key, None));
         }
         let (map, key) = match (host, host.is_unspecified()) {
             (IpAddr::V4(_), true) => ("published4_all", port.clone()),
@@ -74,7 +83,7 @@ fn elements(published: &[Published]) -> Elements {
             (IpAddr::V4(_), false) => ("published4", format!("{host} . {port}")),
             (IpAddr::V6(_), false) => ("published6", format!("{host} . {port}")),
         };
-        elements.entry(map).or_default().push((key, Some(to)));
+        elements.entry(map).or_default().insert((key, Some(to)));
         if publication.sources.is_empty() {
             continue;
         }
@@ -88,7 +97,7 @@ fn elements(published: &[Published]) -> Elements {
         let of_family = of_family.filter(|source| source.addr().is_ipv4() == host.is_ipv4());
         let from = of_family.map(|source| (format!("{key} . {source}"), None));
         elements.entry(sources).or_default().extend(from);
-        elements.entry(limited).or_default().push((key, None));
+        elements.entry(limited).or_default().insert((key, None));
     }
     elements
 }
@@ -136,6 +145,7 @@ mod tests {
         let expected = [
             "allowed4 { 0.0.0.0/0 . tcp . 8080 . 10.0.0.0/8 }",
             "allowed6 { 2001:db8::1 . tcp . 8080 . fd00::/8 }",
+            "host_ports { tcp . 8080 }",
             "limited4 { 0.0.0.0/0 . tcp . 8080, 192.0.2.1 . tcp . 8080 }",
             "limited6 { 2001:db8::1 . tcp . 8080 }",
             "own4 { 10.90.0.2 . 10.90.0.2 }",

@@ -2,18 +2,11 @@
 //! those of other networks.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsRawFd as _;
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
-use nix::sys::socket::sockopt::{ReceiveTimeout, ReuseAddr};
-use nix::sys::socket::{
-    self, AddressFamily, SockFlag, SockType, SockaddrStorage, bind, setsockopt, socket,
-};
-use nix::sys::time::{TimeVal, TimeValLike as _};
-
-use super::{UdpServer, publish, say, serve, url, who};
+use super::{UdpServer, connect_from, publish, say, serve, url, who};
 use crate::host::{Host, UPLINK, array, text};
 
 /// The gateway of a network, of the family that an address is of.
@@ -120,27 +113,6 @@ fn neighbours(options: &str) -> (Host, Vec<String>) {
 }
 
 const DATAPATHS: [&str; 3] = ["", "--datapath xdp", "--datapath off"];
-
-/// A connection from a port of the caller's choice, which others may use, too.
-fn connect_from(port: u16, to: &str) -> io::Result<TcpStream> {
-    let to: SocketAddr = to.parse().expect("it is an address and a port");
-    let family = if to.is_ipv4() {
-        AddressFamily::Inet
-    } else {
-        AddressFamily::Inet6
-    };
-    let any: SocketAddr = if to.is_ipv4() {
-        (Ipv4Addr::UNSPECIFIED, port).into()
-    } else {
-        (Ipv6Addr::UNSPECIFIED, port).into()
-    };
-    let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-    setsockopt(&socket, ReuseAddr, &true)?;
-    setsockopt(&socket, ReceiveTimeout, &TimeVal::seconds(2))?;
-    bind(socket.as_raw_fd(), &SockaddrStorage::from(any))?;
-    socket::connect(socket.as_raw_fd(), &SockaddrStorage::from(to))?;
-    Ok(socket.into())
-}
 
 /// From whom a line says what was sent to it, with the port.
 fn said(stream: &mut TcpStream) -> io::Result<String> {

@@ -8,10 +8,13 @@ mod kept;
 mod outside;
 mod pins;
 mod refused;
+mod shadow;
 mod udp;
 
 use std::fs::{self, File};
-use std::net::UdpSocket;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +22,11 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
+use nix::sys::socket::sockopt::{ReceiveTimeout, ReuseAddr};
+use nix::sys::socket::{
+    self, AddressFamily, SockFlag, SockType, SockaddrStorage, bind, setsockopt, socket,
+};
+use nix::sys::time::{TimeVal, TimeValLike as _};
 use serde_json::Value;
 
 use crate::host::{Host, Running, wait_until};
@@ -110,6 +118,27 @@ fn say(host: &Host, netns: Option<&str>, address: &str, port: u16) -> String {
         None => host.call("sh -c").arg(&words),
     };
     call.run().stdout
+}
+
+/// A connection from a port of the caller's choice, which others may use, too.
+fn connect_from(port: u16, to: &str) -> io::Result<TcpStream> {
+    let to: SocketAddr = to.parse().expect("it is an address and a port");
+    let family = if to.is_ipv4() {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    };
+    let any: SocketAddr = if to.is_ipv4() {
+        (Ipv4Addr::UNSPECIFIED, port).into()
+    } else {
+        (Ipv6Addr::UNSPECIFIED, port).into()
+    };
+    let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&socket, ReuseAddr, &true)?;
+    setsockopt(&socket, ReceiveTimeout, &TimeVal::seconds(2))?;
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(any))?;
+    socket::connect(socket.as_raw_fd(), &SockaddrStorage::from(to))?;
+    Ok(socket.into())
 }
 
 /// One of the host's addresses with a port, as in a URL.
