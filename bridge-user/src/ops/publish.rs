@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! publish:    rows, each port tried by a bind -> endpoint -> reserved -> the programs' map -> the table's maps
-//! unpublish:  the table's maps -> what was translated by them is forgotten -> the programs' map -> not reserved
-//!             -> endpoint -> rows
+//! unpublish:  the table's maps -> what was translated by them is forgotten -> the programs' map
+//!             -> connected sockets end -> not reserved -> endpoint -> rows
 //! ```
 
 mod error;
@@ -23,7 +23,7 @@ use super::{Context, Error};
 use crate::fault;
 use crate::kernel::reserved_ports::reserved_ports;
 use crate::kernel::sockets::{self, PortError};
-use crate::kernel::{cgroup, conntrack, nft};
+use crate::kernel::{cgroup, conntrack, netlink, nft};
 use crate::model::{
     Endpoint, Id, Network, PortRange, Protocol, Publication, PublishRequest, Published,
 };
@@ -99,6 +99,7 @@ impl Context {
             errors.note(data_plane.ensure_published_absent(&published));
         }
         fault::step();
+        end_connected(&published);
         errors.note(self.ensure_not_reserved(endpoint, &published));
         errors.note(self.ensure_uplinks());
         errors.into_result()
@@ -114,6 +115,29 @@ impl Context {
             })
         });
         Ok(leading.collect())
+    }
+}
+
+/// Ends the connected sockets of the host's processes that lead to these: they are connected to the
+/// endpoint's own address, and would stay with whoever gets it next.
+fn end_connected(published: &[Published]) {
+    for protocol in [Protocol::Tcp, Protocol::Udp] {
+        let of_protocol = published
+            .iter()
+            .filter(|published| published.publication.protocol == protocol);
+        let peers: Vec<SocketAddr> = of_protocol
+            .map(|published| (published.address, published.publication.port).into())
+            .collect();
+        if peers.is_empty() {
+            continue;
+        }
+        match netlink::end_connected(protocol.number(), &peers) {
+            Ok(()) => {}
+            Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::EOPNOTSUPP)) => {
+                tracing::info!("connected sockets stay: the kernel ends none ({e})");
+            }
+            Err(e) => tracing::warn!("warning: sockets of the host may stay connected: {e}"),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Published ports and the host's own processes: they reach them past the firewall, and cannot take
 //! them.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
@@ -132,6 +132,43 @@ fn the_host_reaches_published_ports_by_its_loopback() {
         assert!(peers.contains(&kernel), "{kernel} is not in {peers:?}");
     }
     connect(&host, "127.0.0.1:8081").expect_err("nobody published it");
+}
+
+#[test]
+fn connected_sockets_end_with_their_endpoint() {
+    let host = Host::new();
+    let a = published(&host, "-p 8080:80 -p 8080:80/udp");
+    let b = host.join("n", "b");
+    let _echoes = ["a", "b"].map(|name| host.echo(name, 80));
+    let connected = |bound: &str, to: &str| {
+        let socket = datagrams(&host, bound);
+        host.inside(|| socket.connect(to)).expect("there is a way");
+        socket.send(b"?").expect("there is a way");
+        socket.recv(&mut [0; 64]).expect("it is answered");
+        socket
+    };
+    let ending = [
+        ("0.0.0.0:0", "127.0.0.1:8080"),
+        ("[::]:0", "[::1]:8080"),
+        ("[::]:0", "[::ffff:127.0.0.1]:8080"),
+    ]
+    .map(|(bound, to)| (to, connected(bound, to)));
+    let staying = connected("0.0.0.0:0", &format!("{}:80", b.ipv4));
+    let mut stream = connect(&host, "127.0.0.1:8080").expect("it is published");
+    host.bridge_user("net disconnect n a").ok();
+    for (to, socket) in &ending {
+        let told = socket.recv(&mut [0; 64]).expect_err(to).kind();
+        assert_eq!(told, io::ErrorKind::ConnectionAborted, "{to}");
+        socket.send(b"?").expect_err(to);
+    }
+    let told = stream.read(&mut [0; 64]).expect_err("it ended").kind();
+    assert_eq!(told, io::ErrorKind::ConnectionAborted);
+    for kind in ["t", "u"] {
+        let left = peers(&host, kind);
+        assert!(!left.iter().any(|peer| peer.contains(&a.ipv4)), "{left:?}");
+    }
+    staying.send(b"?").expect("it is another's");
+    staying.recv(&mut [0; 64]).expect("it is answered");
 }
 
 #[test]

@@ -28,6 +28,8 @@ const WANTED: &[&str] = &[
     "overlay",
     "sch_ingress",
     "tcp_cubic",
+    "tcp_diag",
+    "udp_diag",
     "veth",
 ];
 

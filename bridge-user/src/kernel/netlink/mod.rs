@@ -9,6 +9,7 @@ mod filter;
 mod link;
 mod netfilter;
 mod route;
+mod sockets;
 mod traffic;
 mod veth;
 mod watch;
@@ -35,6 +36,7 @@ pub use link::{
 };
 pub use netfilter::{Attributes, Netfilter, NetfilterMessage};
 pub use route::{Route, default_links, default_route, ensure_default_route, routes};
+pub use sockets::end_connected;
 pub use traffic::{Received, Traffic, received};
 pub use veth::{VethSpec, create_veth};
 pub use watch::{LinkEvent, LinkWatch};
