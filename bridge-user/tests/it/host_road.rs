@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::host::{Host, array, number};
+use crate::host::{Host, array, number, wait_until};
 
 /// Has the bridge's own hooks count frames for single stations, as the second witness.
 fn count_at_bridge(host: &Host) {
@@ -80,9 +80,12 @@ fn a_lost_program_of_a_bridge_comes_back_and_the_bridge_serves_meanwhile() {
         panic!("one pin a bridge: {:?}", host.bridge_pins());
     };
     host.call("rm").arg(pin).ok();
-    assert!(host.host_pings(&a.ipv4));
+    // The kernel takes the program away a moment later.
+    wait_until("the bridge serves", || {
+        assert!(host.host_pings(&a.ipv4));
+        counted(&host)[0] > 0
+    });
     let [sent, _] = counted(&host);
-    assert!(sent > 0);
     host.bridge_user("net ls").ok();
     assert_eq!(host.bridge_pins().len(), 1);
     assert!(host.host_pings(&a.ipv4));
