@@ -1,6 +1,7 @@
 //! What endpoints send outside comes from no published port: its answers would be taken for what others
 //! send to the port, and these for its answers.
 
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::time::Duration;
 
@@ -20,9 +21,10 @@ fn socket(host: &Host, netns: &str, address: &str, port: u16) -> UdpSocket {
 
 /// From where a datagram is seen outside. One for which the kernel chose a published port is lost, and
 /// another one sent.
-fn seen(there: &UdpSocket, here: &UdpSocket, outside: &str) -> SocketAddr {
-    let tried = (0..5).find_map(|_| {
-        here.send_to(b"out", (outside, THERE)).ok()?;
+fn seen(there: &UdpSocket, here: &UdpSocket) -> SocketAddr {
+    let to = there.local_addr().expect("it is bound");
+    let tried = (0..10).find_map(|_| {
+        here.send_to(b"out", to).ok()?;
         Some(there.recv_from(&mut [0; 10]).ok()?.1)
     });
     tried.expect("it arrives")
@@ -60,7 +62,7 @@ fn what_leaves_comes_from_no_published_port() {
             };
             let there = socket(&host, "outside", outside, THERE);
             let here = socket(&host, "client", any, 8053);
-            let from = seen(&there, &here, outside);
+            let from = seen(&there, &here);
             assert_eq!(from.ip().to_string(), uplink, "{options:?}");
             assert!(from.port() != 8053 && from.port() >= 1024, "{from}");
             there.send_to(b"in", from).expect("there is a way");
@@ -70,7 +72,7 @@ fn what_leaves_comes_from_no_published_port() {
             assert_eq!(ask(&there, &to), Some((outside.into(), to)), "{options:?}");
             // Other ports stay as they are.
             let other = socket(&host, "client", any, 8054);
-            assert_eq!(seen(&there, &other, outside).port(), 8054);
+            assert_eq!(seen(&there, &other).port(), 8054);
             let listener = host.within("outside", || TcpListener::bind((outside, 9998)));
             let to = url(outside, 9998);
             let _stream = host.within("client", || connect_from(8080, &to));
@@ -89,16 +91,47 @@ fn a_flow_of_before_makes_room_for_a_published_port() {
     let sockets = [0, 1].map(|family| {
         let there = socket(&host, "outside", OUTSIDE[family], THERE);
         let here = socket(&host, "client", &client[family], 7000);
-        assert_eq!(seen(&there, &here, OUTSIDE[family]).port(), 7000);
+        assert_eq!(seen(&there, &here).port(), 7000);
         (there, here)
     });
-    publish(&host, "-p 7000:53/udp n web");
+    let listener = host.within("outside", || TcpListener::bind((OUTSIDE[0], 9998)));
+    let to = url(OUTSIDE[0], 9998);
+    let mut stream = host.within("client", || connect_from(7000, &to));
+    let (mut accepted, peer) = listener.accept().expect("it is connected");
+    assert_eq!(peer.port(), 7000);
+    let set = accepted.set_read_timeout(Some(Duration::from_secs(2)));
+    set.expect("it is no zero");
+    publish(&host, "-p 7000:53/udp -p 7000:80 n web");
     let _server = UdpServer::start(&host, "web", 53);
     for ((there, here), (outside, uplink)) in sockets.iter().zip(OUTSIDE.iter().zip(UPLINK)) {
         let to = url(uplink, 7000);
         assert_eq!(ask(there, &to), Some(((*outside).into(), to)));
-        assert_ne!(seen(there, here, outside).port(), 7000);
+        assert_ne!(seen(there, here).port(), 7000);
         assert_eq!(say(&host, Some("outside"), uplink, 7000), *outside);
+    }
+    // Connections go on.
+    accepted.write_all(b"on").expect("it is connected");
+    stream.read_exact(&mut [0; 2]).expect("it is connected");
+    stream.write_all(b"on").expect("it is connected");
+    accepted.read_exact(&mut [0; 2]).expect("it is connected");
+}
+
+#[test]
+fn a_published_port_that_the_kernel_chooses_is_not_used() {
+    let host = Host::new();
+    host.outside();
+    host.create("n");
+    // Of 64,512 ports: one in six or seven.
+    let published = 10_000..20_000;
+    publish(&host, "-p 10000-19999:10000-19999/udp n web");
+    host.join("n", "client");
+    let here = socket(&host, "client", "0.0.0.0", published.start);
+    for port in 20_000..20_060 {
+        let there = socket(&host, "outside", OUTSIDE[0], port);
+        let set = there.set_read_timeout(Some(Duration::from_millis(50)));
+        set.expect("it is no zero");
+        let from = seen(&there, &here);
+        assert!(!published.contains(&from.port()), "{from}");
     }
 }
 
