@@ -181,6 +181,9 @@ impl Netlink {
                     NetlinkPayload::Error(error) if error.code.is_some() => {
                         return Err(io::Error::from_raw_os_error(-error.raw_code()));
                     }
+                    NetlinkPayload::Done(done) if done.code < 0 => {
+                        return Err(io::Error::from_raw_os_error(-done.code));
+                    }
                     NetlinkPayload::Done(_) if interrupted => {
                         return Err(io::ErrorKind::Interrupted.into());
                     }

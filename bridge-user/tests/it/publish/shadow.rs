@@ -136,6 +136,25 @@ fn a_published_port_that_the_kernel_chooses_is_not_used() {
 }
 
 #[test]
+fn another_network_is_not_asked_from_a_published_port() {
+    let host = Host::new();
+    host.outside();
+    host.create("n");
+    host.create("other");
+    publish(&host, "-p 8053:53/udp n web");
+    publish(&host, "-p 9999:9999/udp other service");
+    host.join("n", "client");
+    let there = socket(&host, "service", "0.0.0.0", THERE);
+    let here = socket(&host, "client", "0.0.0.0", 8053);
+    here.send_to(b"who", (UPLINK[0], THERE))
+        .expect("there is a way");
+    let (_, from) = there.recv_from(&mut [0; 10]).expect("it arrives");
+    assert_ne!(from.port(), 8053);
+    there.send_to(b"me", from).expect("there is a way");
+    here.recv(&mut [0; 10]).expect("it is answered");
+}
+
+#[test]
 fn a_port_of_several_addresses_is_one_until_the_last_goes() {
     let host = Host::new();
     host.outside();
