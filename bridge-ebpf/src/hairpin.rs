@@ -44,14 +44,14 @@ pub struct Asked {
     pub pair: FlowKey,
 }
 
-/// Which flow a frame is of, that came to the host by an endpoint's bridge and goes back by it. `None`
-/// where no answer would have to go to the host.
+/// Which flow a frame is of, that came to the host by a bridge of ours and goes back by it. `None` where
+/// no answer would have to go to the host.
 #[inline(always)]
-pub fn asked<F: Frame>(frame: &F, endpoint: &EndpointEntry) -> Option<Asked> {
+pub fn asked<F: Frame>(frame: &F) -> Option<Asked> {
     let packet = Packet::read(frame, u16::from_be(frame.u16(12)?))?;
     let (client_port, endpoint_port) = (packet.first_port, packet.second_port);
     let has_ports = packet.part == Part::Whole || packet.part == Part::First;
-    if !has_ports || !may_be(endpoint, endpoint_port, client_port) {
+    if !has_ports || client_port >= CHOSEN_PORTS {
         return None;
     }
     let flow = FlowKey {

@@ -15,12 +15,13 @@ use crate::{
 #[inline(always)]
 pub(crate) fn bridge_egress(ctx: &TcContext) -> i32 {
     let (bridge, tagged) = (skb::ifindex(ctx), skb::tagged(ctx));
+    let from = nat::ifindex_in(ctx);
+    if from == bridge && !tagged {
+        note_hairpin(ctx);
+    }
     match host_leg(&Packet(ctx), tagged, bridge, &Maps { unlimited: true }) {
         Some((slot, endpoint)) => {
-            let from = nat::ifindex_in(ctx);
-            if from == bridge {
-                note_hairpin(ctx, endpoint);
-            } else if from != 0 && takes_flows(endpoint) {
+            if from != 0 && from != bridge && takes_flows(endpoint) {
                 note_flow(ctx, from, slot, endpoint);
             }
             if passes_bridge(endpoint) {
@@ -34,10 +35,11 @@ pub(crate) fn bridge_egress(ctx: &TcContext) -> i32 {
     }
 }
 
-/// Notes that a neighbour asks an endpoint by an address of the host, so that it is answered by it.
+/// Notes that a neighbour asks an endpoint by an address of the host, so that it is answered by it:
+/// whoever that is, also behind a trusted one.
 #[inline(always)]
-fn note_hairpin(ctx: &TcContext, endpoint: &EndpointEntry) {
-    if let Some(asked) = asked(&Packet(ctx), endpoint) {
+fn note_hairpin(ctx: &TcContext) {
+    if let Some(asked) = asked(&Packet(ctx)) {
         hairpins::ensure(&asked.flow);
         hairpins::ensure(&asked.pair);
     }

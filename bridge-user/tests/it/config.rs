@@ -63,8 +63,10 @@ fn formula(host: &Host, [endpoints, subnets, events_bytes, published, flows]: [u
         + 8 * 16_384
         + events_bytes
         + 16 * published.next_power_of_two()
-        + 256 * flows
-        + 32 * flows.next_power_of_two()
+        + 160 * flows
+        + 16 * flows.next_power_of_two()
+        + 96 * flows.max(1024)
+        + 16 * flows.max(1024).next_power_of_two()
 }
 
 #[test]
@@ -98,7 +100,7 @@ fn maps_are_made_as_configured_and_take_what_the_docs_say() {
             ("EVENTS", events_bytes),
             ("PUBLISHED", published),
             ("FLOWS", flows),
-            ("HAIRPINS", flows),
+            ("HAIRPINS", flows.max(1024)),
         ];
         assert_eq!(entries(&host), BTreeMap::from(wanted));
         let (taken, told) = (bytes(&host), formula(&host, sizes));

@@ -18,6 +18,9 @@ pub struct OtherSize {
     pub wanted: u32,
 }
 
+/// Entries of the map `HAIRPINS` at least.
+const HAIRPINS_MIN: u32 = 1024;
+
 /// The maps whose sizes can be set, the key that sets each, and their entries.
 pub(super) fn entries(sizes: &MapSizes) -> [(&'static str, &'static str, u32); 12] {
     const ENDPOINTS: &str = "endpoints";
@@ -38,7 +41,8 @@ pub(super) fn entries(sizes: &MapSizes) -> [(&'static str, &'static str, u32); 1
         ("EVENTS", "events_bytes", sizes.events_bytes.get()),
         ("PUBLISHED", "published", sizes.published.get()),
         ("FLOWS", "flows", sizes.flows.get()),
-        ("HAIRPINS", "flows", sizes.flows.get()),
+        // A flow that made room for another one is not answered.
+        ("HAIRPINS", "flows", sizes.flows.get().max(HAIRPINS_MIN)),
     ]
 }
 

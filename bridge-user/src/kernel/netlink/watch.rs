@@ -5,8 +5,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 
@@ -84,7 +84,8 @@ impl LinkWatch {
 /// Whether a link is of no kind that software makes.
 fn is_hardware(link: &LinkMessage) -> bool {
     let made = |attribute: &_| matches!(attribute, LinkAttribute::LinkInfo(_));
-    !link.attributes.iter().any(made)
+    // A bridge tells of its ports in its own family, without their kind.
+    link.header.interface_family == AddressFamily::Unspec && !link.attributes.iter().any(made)
 }
 
 impl AsFd for LinkWatch {

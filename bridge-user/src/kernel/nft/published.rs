@@ -66,13 +66,18 @@ fn elements(published: &[Published]) -> Elements {
         }
         let port = format!("{} . {}", publication.protocol, publication.host_port);
         let to = format!("{address} . {}", publication.port);
-        let own = match address {
-            IpAddr::V4(_) => "own4",
-            IpAddr::V6(_) => "own6",
+        let (own, answering) = match address {
+            IpAddr::V4(_) => ("own4", "answering4"),
+            IpAddr::V6(_) => ("own6", "answering6"),
         };
+        let service = format!(
+            "{address} . {} . {}",
+            publication.protocol, publication.port
+        );
         // Several have these.
         for (set, key) in [
             (own, format!("{address} . {address}")),
+            (answering, service),
             ("host_ports", port.clone()),
         ] {
             elements.entry(set).or_default().insert((key, None));
@@ -145,6 +150,8 @@ mod tests {
         let expected = [
             "allowed4 { 0.0.0.0/0 . tcp . 8080 . 10.0.0.0/8 }",
             "allowed6 { 2001:db8::1 . tcp . 8080 . fd00::/8 }",
+            "answering4 { 10.90.0.2 . tcp . 80 }",
+            "answering6 { fd90::2 . tcp . 80 }",
             "host_ports { tcp . 8080 }",
             "limited4 { 0.0.0.0/0 . tcp . 8080, 192.0.2.1 . tcp . 8080 }",
             "limited6 { 2001:db8::1 . tcp . 8080 }",

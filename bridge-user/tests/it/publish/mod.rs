@@ -4,6 +4,7 @@ mod chosen;
 mod flows;
 mod given;
 mod hairpin;
+mod hairpin_odd;
 mod kept;
 mod outside;
 mod pins;
