@@ -10,8 +10,9 @@ const OBJECT: &str = "BRIDGE_USER_BPF_OBJECT";
 const HASH: &str = "BRIDGE_USER_BPF_HASH";
 
 fn main() {
-    let manifest_dir = env!("CARGO_MANIFEST_DIR");
-    let root = Path::new(manifest_dir).parent().unwrap_or(Path::new("/"));
+    // Not `env!`: a target directory that was copied from another checkout would have its path.
+    let manifest_dir = env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
+    let root = Path::new(&manifest_dir).parent().unwrap_or(Path::new("/"));
     export_object(root);
     export_revision(root);
 }

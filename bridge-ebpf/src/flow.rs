@@ -103,7 +103,7 @@ pub fn inward<T: Tables>(
     }
     let trusted = is_fresh(flow.passed_in, now) && flow.passed_out != 0;
     if trusted
-        && segment.is_settled(flow.closing != 0)
+        && segment.is_settled(flow.closing == 0)
         && segment.hops > 1
         && let Some(endpoint) = tables.endpoint(flow.slot)
         && has_address(endpoint, key.endpoint)
@@ -125,8 +125,11 @@ pub fn inward<T: Tables>(
 /// Whether a packet that the host sends to the endpoint of a slot is the one that came in by the
 /// flow's uplink, translated.
 #[inline(always)]
-pub fn came_in(flow: &FlowEntry, seen: &Seen, endpoint: &EndpointEntry) -> bool {
+pub fn came_in(segment: &Segment, flow: &FlowEntry, seen: &Seen, endpoint: &EndpointEntry) -> bool {
     takes_flows(endpoint)
+        // Before connection tracking has seen who asks agree (RFC 9293, 3.5), a connection is none to it,
+        // and soon forgotten.
+        && !segment.begins()
         && seen.hash != 0
         && seen.hash == flow.hash_in
         && seen.ifindex == flow.ifindex_in
@@ -139,7 +142,7 @@ pub fn outward(segment: &Segment, flow: &FlowEntry, slot: u16, now: u64) -> Outw
         && flow.passed_in != 0
         && flow.slot == slot
         && flow.ifindex_out != 0;
-    if trusted && segment.is_settled(flow.closing != 0) && segment.hops > 1 {
+    if trusted && segment.is_settled(flow.closing == 0) && segment.hops > 1 {
         let translation = Translation {
             link: flow.link,
             end: End::Source,

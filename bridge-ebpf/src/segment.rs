@@ -20,10 +20,11 @@ pub(crate) const UPPER6: usize = IP + 40;
 pub(crate) const PLAIN4: u8 = 0x45;
 /// Its "more fragments" and fragment offset.
 const FRAGMENT: u16 = 0x3fff;
-/// TCP's FIN, SYN and RST (RFC 9293, 3.1).
+/// TCP's FIN, SYN, RST and ACK (RFC 9293, 3.1).
 const FIN: u8 = 1 << 0;
 const SYN: u8 = 1 << 1;
 const RST: u8 = 1 << 2;
+const ACK: u8 = 1 << 4;
 
 /// What the headers of a TCP segment or UDP datagram say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,12 +97,11 @@ impl Segment {
         })
     }
 
-    /// Whether it is of a connection that goes on: what begins or ends one is the firewall's to see. The
-    /// end of a direction is enough, so the other's is of one that is `closing`.
+    /// Whether it is of a connection that goes on: what begins one, and all from the first FIN on, is
+    /// connection tracking's to see, and what is none of TCP's segments. Datagrams always are.
     #[inline(always)]
-    pub(crate) fn is_settled(&self, closing: bool) -> bool {
-        let ending = if closing { 0 } else { FIN };
-        self.flags & (ending | SYN | RST) == 0
+    pub(crate) fn is_settled(&self, open: bool) -> bool {
+        open && (self.protocol == PROTO_UDP || self.flags & (FIN | SYN | RST | ACK) == ACK)
     }
 
     /// Whether it ends a direction of a connection.

@@ -59,7 +59,7 @@ fn note_flow(ctx: &TcContext, from: u32, slot: u16, endpoint: &EndpointEntry) {
         hash: nat::hash_there(ctx),
         now: flows::now(),
     };
-    if came_in(flow.get(), &seen, endpoint) {
+    if came_in(&segment, flow.get(), &seen, endpoint) {
         flow.pass_in(slot, seen.now);
     }
 }

@@ -48,7 +48,8 @@ fn ipv6(next: u8) -> Vec<u8> {
 fn plain_segments_are_read() {
     let read = Segment::read(&ipv4(0x45, 0x4000, 6).as_slice(), false).unwrap();
     assert_eq!((read.ipv6, read.protocol, read.hops), (false, 6, 64));
-    assert!(read.is_settled(false) && !read.begins() && !read.ends());
+    assert!(read.is_settled(true) && !read.is_settled(false));
+    assert!(!read.begins() && !read.ends());
     let to = |address: [u8; 4]| SocketAddress {
         address: mapped(address),
         port: 1,

@@ -165,7 +165,7 @@ impl Options {
             port_security: true,
             storm_pps: STORM_PPS_DEFAULT,
             dns: None,
-            publish: PublishRoad::Bpf,
+            publish: PublishRoad::Nft,
         };
         for (key, value) in options {
             let refuse = |expected: String| OptionError::Value {

@@ -62,7 +62,8 @@ impl Context {
         {
             errors.note(self.reconcile_network(&network.id, false));
         }
-        if !pinned.holds_uplinks(&self.uplinks(&networks, &all)?) {
+        let uplinks = self.uplinks(&networks, &all)?;
+        if !(pinned.holds_uplinks(&uplinks) && self.is_liberal(&networks)?) {
             let _lock = self.lock(Object::Shared)?;
             errors.note(self.ensure_uplinks());
         }

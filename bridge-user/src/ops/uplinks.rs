@@ -8,7 +8,7 @@ use super::{Context, Error};
 use crate::fault;
 use crate::kernel::netlink::{self, Link};
 use crate::kernel::{bpf, sysctl};
-use crate::model::{Endpoint, Network, SavedSysctl, SysctlGroup};
+use crate::model::{Endpoint, Id, Network, SavedSysctl, SysctlGroup};
 
 /// What comes past the firewall is not seen by connection tracking, which would take the next packet
 /// that it does see for one of another connection. nf_flow_table has it so for its flows.
@@ -22,18 +22,19 @@ impl Context {
         let networks = self.store.rows().networks()?;
         let links = netlink::links(&mut self.netlink)?;
         let wanted = self.uplinks(&networks, &links)?;
-        let mut errors = Errors::default();
-        if !wanted.is_empty() {
+        let have_flows = self.have_flows(&networks)?;
+        if have_flows {
             // Nothing passes the firewall by before connection tracking puts up with it.
-            errors.note(self.be_liberal());
+            self.be_liberal()?;
         }
+        let mut errors = Errors::default();
         for link in links.iter().filter(|link| wanted.contains(&link.index)) {
             errors.note(bpf::ensure_uplink(link.index, &link.name));
         }
         for gone in there.difference(&wanted) {
             errors.note(bpf::ensure_uplink_absent(*gone));
         }
-        if wanted.is_empty() {
+        if !have_flows {
             errors.note(self.put_back(SysctlGroup::Netfilter));
         }
         errors.into_result()
@@ -46,12 +47,7 @@ impl Context {
         networks: &[Network],
         links: &[Link],
     ) -> Result<BTreeSet<u32>, Error> {
-        let publishing = self.store.rows().publishing_networks(&self.boot_id)?;
-        let mut publishing = publishing.iter().filter_map(|id| {
-            let network = networks.iter().find(|network| network.id == *id);
-            network.filter(|network| network.has_flows())
-        });
-        if publishing.next().is_none() || !bpf::has_links() {
+        if !self.have_flows(networks)? {
             return Ok(BTreeSet::new());
         }
         let default = netlink::default_links(&mut self.netlink)?;
@@ -70,6 +66,22 @@ impl Context {
             .filter(is_uplink)
             .map(|link| link.index)
             .collect())
+    }
+
+    /// Whether connection tracking puts up with what passes it by, where something may.
+    pub(super) fn is_liberal(&self, networks: &[Network]) -> Result<bool, Error> {
+        Ok(!self.have_flows(networks)? || sysctl::read(LIBERAL).as_deref() != Some("0"))
+    }
+
+    /// Whether a network publishes something by this road, with or without an uplink: connections that
+    /// began while there was one go on.
+    fn have_flows(&self, networks: &[Network]) -> Result<bool, Error> {
+        let publishing = self.store.rows().publishing_networks(&self.boot_id)?;
+        let has_flows = |id: &Id| {
+            let network = networks.iter().find(|network| network.id == *id);
+            network.is_some_and(Network::has_flows)
+        };
+        Ok(bpf::has_links() && publishing.iter().any(has_flows))
     }
 
     /// What it was is recorded first: who comes after a crash can put it back.

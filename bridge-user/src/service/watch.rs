@@ -1,4 +1,5 @@
-//! What wakes the daemon: links that go, ways outside that change, a table that changes, namespaces that come, a state that changes.
+//! What wakes the daemon: links that go, ways outside that change, a table that changes, namespaces that
+//! come, a state that changes.
 
 use std::io;
 use std::os::fd::AsFd as _;

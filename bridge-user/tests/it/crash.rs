@@ -238,7 +238,8 @@ fn connect_that_makes_the_namespace() {
 fn connect_that_publishes_the_first_port_of_the_host() {
     let host = Host::new();
     host.outside();
-    neighbour(&host);
+    host.create("-o bridge-user.publish=bpf n");
+    host.join("n", "neighbour");
     host.netns("a");
     let sysctls = host.sysctls();
     let command = "net connect -p 8080:80 -p 127.0.0.1:8081:81 n a";

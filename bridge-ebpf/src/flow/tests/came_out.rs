@@ -3,16 +3,30 @@
 use bridge_common::FlowEntry;
 
 use super::super::{Outward, Seen, TRUST_NS, came_in, came_out, outward};
-use super::{ACK, CLIENT, HOST, NOW, begun, passed, seen, segment, world};
+use super::{ACK, CLIENT, HOST, NOW, SYN, begun, passed, seen, segment, world};
 use crate::Tables;
 use crate::nat::End;
+use crate::segment::Segment;
 use crate::testing::World;
 
+/// A segment of who asks, translated.
+fn to_endpoint(flags: u8) -> Segment {
+    segment(
+        (CLIENT, 4000),
+        (World::ip4(1, World::host(1)), 80),
+        flags,
+        63,
+    )
+}
+
 #[test]
-fn only_the_packet_that_went_in_came_out() {
+fn only_the_packet_that_went_askingcame_out() {
     let world = world();
     let endpoint = world.endpoint(1).expect("it was added");
-    assert!(came_in(&begun(), &seen(), endpoint));
+    let asking = to_endpoint(ACK);
+    assert!(came_in(&asking, &begun(), &seen(), endpoint));
+    // Nothing passes by before the handshake is done.
+    assert!(!came_in(&to_endpoint(SYN), &begun(), &seen(), endpoint));
     for wrong in [
         Seen { hash: 12, ..seen() },
         Seen {
@@ -20,14 +34,20 @@ fn only_the_packet_that_went_in_came_out() {
             ..seen()
         },
     ] {
-        assert!(!came_in(&begun(), &wrong, endpoint), "{wrong:?}");
+        assert!(!came_in(&asking, &begun(), &wrong, endpoint), "{wrong:?}");
     }
     let unknown = FlowEntry {
         hash_in: 0,
         ..begun()
     };
-    assert!(!came_in(&unknown, &Seen { hash: 0, ..seen() }, endpoint));
     assert!(!came_in(
+        &asking,
+        &unknown,
+        &Seen { hash: 0, ..seen() },
+        endpoint
+    ));
+    assert!(!came_in(
+        &asking,
         &begun(),
         &seen(),
         world.endpoint(2).expect("it was added")

@@ -171,7 +171,8 @@ fn beginnings_and_ends_are_the_firewalls() {
         ..begun()
     };
     assert_eq!(again, Inward::New(new), "another connection");
-    for flags in [1 | ACK, 4 | ACK] {
+    // FIN, RST, and what is no segment: without ACK, or of nothing.
+    for flags in [1 | ACK, 4 | ACK, 8, 0] {
         assert_eq!(
             go_in(&to_host(flags), Some(&passed()), &world()),
             Inward::Tried
@@ -182,12 +183,11 @@ fn beginnings_and_ends_are_the_firewalls() {
         closing: 1,
         ..passed()
     };
-    let last = go_in(&to_host(1 | ACK), Some(&closing), &world());
-    assert!(matches!(last, Inward::Endpoint(..)), "{last:?}");
-    assert_eq!(
-        go_in(&to_host(4 | ACK), Some(&closing), &world()),
-        Inward::Tried
-    );
+    for flags in [ACK, 1 | ACK, 4 | ACK] {
+        let last = go_in(&to_host(flags), Some(&closing), &world());
+        assert_eq!(last, Inward::Tried);
+        assert_eq!(outward(&to_host(flags), &closing, 1, NOW), Outward::Tried);
+    }
     let old = segment((CLIENT, 4000), (HOST, 8080), ACK, 1);
     assert_eq!(
         go_in(&old, Some(&passed()), &world()),

@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 use super::{UdpServer, connect, publish, serve, url, who};
 use crate::host::{Host, OUTSIDE, UPLINK, number, text, wait_until};
 
+/// A network whose published ports have this road.
+pub(super) const BPF: &str = "-o bridge-user.publish=bpf";
+
 /// How long an answer takes at most that comes at all.
 const SOON: Duration = Duration::from_millis(200);
 /// As long as a packet's passing the firewall counts for others, and some.
-const FELT: Duration = Duration::from_millis(300);
+pub(super) const FELT: Duration = Duration::from_millis(300);
 
 /// A datagram's way there and back: from whom the answer came, if one did.
 fn ask(socket: &UdpSocket, bytes: &[u8], at: &str) -> Option<String> {
@@ -73,15 +76,19 @@ fn transfer(host: &Host, address: &str, reverse: bool) -> (u64, u64) {
 #[test]
 fn what_the_firewall_let_through_passes_it_by() {
     for (options, past) in [
-        ("--ipv6", true),
-        ("--ipv6 --datapath xdp", true),
-        ("--ipv6 -o com.docker.network.driver.mtu=9000", true),
-        ("--ipv6 -o bridge-user.publish=nft", false),
-        ("--ipv6 --datapath off", false),
+        (BPF, true),
+        (&format!("{BPF} --datapath xdp"), true),
+        (
+            &format!("{BPF} -o com.docker.network.driver.mtu=9000"),
+            true,
+        ),
+        (&format!("{BPF} --datapath off"), false),
+        ("-o bridge-user.publish=nft", false),
+        ("", false),
     ] {
         let host = Host::new();
         host.outside();
-        host.create(&format!("{options} n"));
+        host.create(&format!("--ipv6 {options} n"));
         let leg = text(&publish(&host, "-p 8080:5201 n web")["HostLeg"]);
         let _ = Forwarded::of(&host);
         for address in UPLINK {
@@ -118,7 +125,7 @@ const RULES: [[&str; 3]; 5] = [
 fn what_the_firewall_holds_back_is_held_back() {
     let host = Host::new();
     host.outside();
-    host.create("n");
+    host.create(&format!("{BPF} n"));
     publish(&host, "-p 5353:53/udp n web");
     let _udp = UdpServer::start(&host, "web", 53);
     let forwarded = Forwarded::of(&host);
@@ -159,7 +166,7 @@ fn what_the_firewall_holds_back_is_held_back() {
 fn limits_of_new_connections_hold() {
     let host = Host::new();
     host.outside();
-    host.create("n");
+    host.create(&format!("{BPF} n"));
     publish(&host, "-p 8080:80 n web");
     let _server = serve(&host, "web", 80);
     host.call("nft")
@@ -178,7 +185,7 @@ fn an_answer_comes_from_where_it_was_asked() {
     let host = Host::new();
     host.outside();
     host.call("ip address add 192.0.2.9/24 dev up0").ok();
-    host.create("n");
+    host.create(&format!("{BPF} n"));
     publish(&host, "-p 5353:53/udp -p 5454:53/udp n web");
     let _udp = UdpServer::start(&host, "web", 53);
     // One socket, so all are the same flow to the endpoint, unless their ports differ for it.
@@ -194,7 +201,7 @@ fn an_answer_comes_from_where_it_was_asked() {
 fn a_packet_is_a_hop_older_on_either_road() {
     let host = Host::new();
     host.outside();
-    host.create("--ipv6 n");
+    host.create(&format!("{BPF} --ipv6 n"));
     publish(&host, "-p 5353:53/udp n web");
     let _udp = UdpServer::start(&host, "web", 53);
     for (address, any) in UPLINK.iter().zip(["0.0.0.0", "::"]) {
@@ -223,7 +230,7 @@ fn a_packet_is_a_hop_older_on_either_road() {
 fn what_does_not_fit_on_the_road_goes_by_the_stack() {
     let host = Host::new();
     host.outside();
-    host.create("--ipv6 n");
+    host.create(&format!("{BPF} --ipv6 n"));
     publish(&host, "-p 5353:53/udp n web");
     let _udp = UdpServer::start(&host, "web", 53);
     for (address, any) in UPLINK.iter().zip(["0.0.0.0", "::"]) {
@@ -260,7 +267,7 @@ fn the_way_may_have_a_smaller_mtu() {
     ] {
         host.call(words).ok();
     }
-    host.create("n");
+    host.create(&format!("{BPF} n"));
     publish(&host, "-p 8080:80 n web");
     // The client says that it takes 1,460 bytes, as one would whose own link is larger.
     host.call("ip -n far link set eth0 mtu 1500").ok();
@@ -290,7 +297,7 @@ fn the_way_may_have_a_smaller_mtu() {
 fn connections_that_ended_are_not_tracked_as_open() {
     let host = Host::new();
     host.outside();
-    host.create("n");
+    host.create(&format!("{BPF} n"));
     publish(&host, "-p 8080:80 n web");
     let _server = serve(&host, "web", 80);
     for _ in 0..5 {
@@ -305,7 +312,7 @@ fn connections_that_ended_are_not_tracked_as_open() {
 fn a_port_that_is_another_endpoints_leads_there_at_once() {
     let host = Host::new();
     host.outside();
-    host.create("n");
+    host.create(&format!("{BPF} n"));
     publish(&host, "-p 5353:53/udp n web");
     let first = UdpServer::start(&host, "web", 53);
     let socket = outside_socket(&host, "0.0.0.0");
@@ -328,7 +335,7 @@ fn a_port_that_is_another_endpoints_leads_there_at_once() {
 fn the_daemon_follows_uplinks() {
     let host = Host::new();
     host.outside();
-    host.create("n");
+    host.create(&format!("{BPF} n"));
     publish(&host, "-p 8080:80 n web");
     let _daemon = host.daemon();
     for words in [
@@ -359,7 +366,7 @@ fn uplinks_have_the_programs_as_long_as_a_port_is_published() {
     let host = Host::new();
     host.outside();
     let before = host.sysctls();
-    host.create("n");
+    host.create(&format!("{BPF} n"));
     assert_eq!(host.uplink_pins().len(), 0);
     publish(&host, "-p 8080:80 n web");
     assert_eq!(host.uplink_pins().len(), 2);
