@@ -238,7 +238,7 @@ fn connect_that_makes_the_namespace() {
 fn connect_that_publishes_the_first_port_of_the_host() {
     let host = Host::new();
     host.outside();
-    host.create("-o bridge-user.publish=bpf n");
+    host.create("--ipv6 -o bridge-user.publish=bpf n");
     host.join("n", "neighbour");
     host.netns("a");
     let sysctls = host.sysctls();

@@ -12,6 +12,8 @@
 //! links/uplink-IFINDEX-ingress  ...     two an uplink, as long as ports are published: `uplinks.rs`
 //! ```
 
+mod files;
+
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -25,6 +27,9 @@ use bridge_common::{LAYOUT_VERSION, Meta};
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+
+use files::{ensure_directory_absent, remove_all};
+pub(super) use files::{ensure_file_absent, file_failed};
 
 use super::error::failed;
 use super::object::{load_over_pins, loaded_program, object_hash};
@@ -373,40 +378,4 @@ pub(super) fn lock() -> Result<Flock<File>, BpfError> {
     let directory = File::open(path).map_err(file_failed("open", path))?;
     Flock::lock(directory, FlockArg::LockExclusive)
         .map_err(|(_, errno)| file_failed("lock", path)(errno.into()))
-}
-
-fn remove_all(directory: &Path) -> Result<(), BpfError> {
-    let entries = match fs::read_dir(directory) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries.map_err(file_failed("read", directory))?,
-    };
-    for entry in entries {
-        ensure_file_absent(&entry.map_err(file_failed("read", directory))?.path())?;
-        fault::step();
-    }
-    Ok(())
-}
-
-pub(super) fn ensure_file_absent(path: &Path) -> Result<(), BpfError> {
-    absent_is_fine(fs::remove_file(path)).map_err(file_failed("remove", path))
-}
-
-fn ensure_directory_absent(path: &Path) -> Result<(), BpfError> {
-    absent_is_fine(fs::remove_dir(path)).map_err(file_failed("remove", path))
-}
-
-fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
-    }
-}
-
-pub(super) fn file_failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BpfError {
-    let path = path.to_owned();
-    move |source| BpfError::File {
-        action,
-        path,
-        source,
-    }
 }
