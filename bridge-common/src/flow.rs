@@ -6,6 +6,9 @@
 
 use bytemuck::{Pod, Zeroable};
 
+/// The one value of the map `PASSING`, where it is set: no rule of others has to see each packet of a flow.
+pub const PASSING: u32 = 1;
+
 /// Key of the maps `FLOWS` and `HAIRPINS`: a flow as its endpoint sees it.
 ///
 /// The value in `HAIRPINS` is 1 (`u32`): a neighbour reached the endpoint by an address of the host.
@@ -55,8 +58,9 @@ pub struct FlowEntry {
     pub link: [u16; 6],
     /// Not 0 once one end has said that it ends (TCP's FIN), to the firewall.
     pub closing: u32,
-    /// Always zero.
-    pub reserved: u32,
+    /// Length in bytes of the longest frame from the endpoint that came out of the firewall since the
+    /// last time that one had to; of one that stands for segments, that of a segment.
+    pub longest_out: u32,
 }
 
 crate::map_type!(FlowKey, 40);

@@ -17,15 +17,15 @@ mod stats;
 
 pub use event::{Bucket, DecisionRecord, EVENT_BYTES, EXPLAIN_MARK, Event, TraceState, verdict};
 pub use fdb::{FdbEntry, FdbKey};
-pub use flow::{FlowEntry, FlowKey};
+pub use flow::{FlowEntry, FlowKey, PASSING};
 pub use link::LinkKey;
 pub use meta::Meta;
 pub use neigh::{
     Address, NEIGHBOUR_GATEWAY, NeighbourEntry, NeighbourKey, SubnetEntry, SubnetKey, mapped,
 };
 pub use port::{
-    ENDPOINT_FLOWS, ENDPOINT_ICC_OFF, ENDPOINT_INTERNAL, ENDPOINT_REACHABLE, ENDPOINT_REDIRECT_OFF,
-    ENDPOINT_TRUSTED, EndpointEntry, Hints, PortEntry, wire_mac,
+    ENDPOINT_FLOWS, ENDPOINT_FLOWS_ASKED, ENDPOINT_ICC_OFF, ENDPOINT_INTERNAL, ENDPOINT_REACHABLE,
+    ENDPOINT_REDIRECT_OFF, ENDPOINT_TRUSTED, EndpointEntry, Hints, PortEntry, wire_mac,
 };
 pub use publish::{AskedKey, Peer, PublishedKey, SocketAddress};
 pub use stats::{DROP_REASONS, DropReason, NO_SLOT, PortStats};
@@ -34,7 +34,7 @@ pub use stats::{DROP_REASONS, DropReason, NO_SLOT, PortStats};
 ///
 /// Raise it when a shared type, a map's kind or the meaning of a field changes: the loader
 /// refuses pins of another version.
-pub const LAYOUT_VERSION: u32 = 7;
+pub const LAYOUT_VERSION: u32 = 8;
 
 /// Ports that the maps hold at most, unless the loader makes them of another size.
 pub const MAX_PORTS: u32 = 16_384;

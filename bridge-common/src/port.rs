@@ -16,6 +16,8 @@ pub const ENDPOINT_REACHABLE: u16 = 1 << 4;
 /// The endpoint publishes ports, and what comes to them from outside may pass the firewall by once it
 /// has let the flow through.
 pub const ENDPOINT_FLOWS: u16 = 1 << 5;
+/// That is so whatever the map `PASSING` says.
+pub const ENDPOINT_FLOWS_ASKED: u16 = 1 << 6;
 
 /// Value of the map `PORTS`; the key is the ifindex of the host leg (`u32`, host byte order).
 #[repr(C)]

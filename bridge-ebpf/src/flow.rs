@@ -13,8 +13,8 @@
 //! back never does.
 
 use bridge_common::{
-    ENDPOINT_FLOWS, ENDPOINT_REACHABLE, ENDPOINT_REDIRECT_OFF, EndpointEntry, FlowEntry, FlowKey,
-    NO_SLOT,
+    ENDPOINT_FLOWS, ENDPOINT_FLOWS_ASKED, ENDPOINT_REACHABLE, ENDPOINT_REDIRECT_OFF, EndpointEntry,
+    FlowEntry, FlowKey, NO_SLOT,
 };
 
 use crate::Tables;
@@ -62,13 +62,15 @@ pub enum Outward {
     Uplink(u32, Translation),
 }
 
-/// A packet that is for a published port, at an uplink, by its index, at this time.
+/// A packet that is for a published port, at an uplink, by its index, at this time. Here as below
+/// `passing` says that no rule of others has to see each packet of a flow.
 #[inline(always)]
 pub fn inward<T: Tables>(
     segment: &Segment,
     key: &FlowKey,
     flow: Option<&FlowEntry>,
     (ifindex, now): (u32, u64),
+    passing: bool,
     tables: &T,
 ) -> Inward {
     let begun = FlowEntry {
@@ -83,7 +85,7 @@ pub fn inward<T: Tables>(
         slot: NO_SLOT,
         link: [0; 6],
         closing: 0,
-        reserved: 0,
+        longest_out: 0,
     };
     let Some(flow) = flow.filter(|_| !segment.begins()) else {
         return Inward::New(begun);
@@ -107,7 +109,7 @@ pub fn inward<T: Tables>(
         && segment.hops > 1
         && let Some(endpoint) = tables.endpoint(flow.slot)
         && has_address(endpoint, key.endpoint)
-        && takes_flows(endpoint)
+        && takes_flows(endpoint, passing)
     {
         let [a, b, c] = endpoint.mac;
         let [d, e, f] = endpoint.gateway_mac;
@@ -125,23 +127,29 @@ pub fn inward<T: Tables>(
 /// Whether a packet that the host sends to the endpoint of a slot is the one that came in by the
 /// flow's uplink, translated.
 #[inline(always)]
-pub fn came_in(segment: &Segment, flow: &FlowEntry, seen: &Seen, endpoint: &EndpointEntry) -> bool {
-    takes_flows(endpoint)
+pub fn came_in(segment: &Segment, flow: &FlowEntry, seen: &Seen) -> bool {
+    seen.hash != 0
         // Before connection tracking has seen who asks agree (RFC 9293, 3.5), a connection is none to it,
         // and soon forgotten.
         && !segment.begins()
-        && seen.hash != 0
         && seen.hash == flow.hash_in
         && seen.ifindex == flow.ifindex_in
 }
 
-/// A packet of an endpoint, by its slot, which may send it.
+/// A packet of an endpoint, by its slot, which may send it, of this length. Where none as long came out, the
+/// way that the firewall and the routes let it go may not take it.
 #[inline(always)]
-pub fn outward(segment: &Segment, flow: &FlowEntry, slot: u16, now: u64) -> Outward {
+pub fn outward(
+    segment: &Segment,
+    flow: &FlowEntry,
+    (slot, length): (u16, u32),
+    now: u64,
+) -> Outward {
     let trusted = is_fresh(flow.passed_out, now)
         && flow.passed_in != 0
         && flow.slot == slot
-        && flow.ifindex_out != 0;
+        && flow.ifindex_out != 0
+        && length <= flow.longest_out;
     if trusted && segment.is_settled(flow.closing == 0) && segment.hops > 1 {
         let translation = Translation {
             link: flow.link,
@@ -156,15 +164,21 @@ pub fn outward(segment: &Segment, flow: &FlowEntry, slot: u16, now: u64) -> Outw
 
 /// Whether a packet that leaves the host is the one that the flow's endpoint sent, translated.
 #[inline(always)]
-pub fn came_out<T: Tables>(segment: &Segment, flow: &FlowEntry, seen: &Seen, tables: &T) -> bool {
+pub fn came_out<T: Tables>(
+    segment: &Segment,
+    flow: &FlowEntry,
+    seen: &Seen,
+    passing: bool,
+    tables: &T,
+) -> bool {
     seen.hash != 0
         && seen.hash == flow.hash_out
         && flow.host == segment.source.halves()
         && flow.host_port == segment.source_port
         && flow.slot != NO_SLOT
-        && tables
-            .endpoint(flow.slot)
-            .is_some_and(|endpoint| takes_flows(endpoint) && endpoint.bridge == seen.ifindex)
+        && tables.endpoint(flow.slot).is_some_and(|endpoint| {
+            takes_flows(endpoint, passing) && endpoint.bridge == seen.ifindex
+        })
 }
 
 #[inline(always)]
@@ -174,9 +188,22 @@ fn is_fresh(passed: u64, now: u64) -> bool {
 
 /// Whether an endpoint publishes ports by this road.
 #[inline(always)]
-pub fn takes_flows(endpoint: &EndpointEntry) -> bool {
+pub fn takes_flows(endpoint: &EndpointEntry, passing: bool) -> bool {
     let wanted = ENDPOINT_FLOWS | ENDPOINT_REACHABLE;
-    endpoint.flags & (wanted | ENDPOINT_REDIRECT_OFF) == wanted && endpoint.ifindex != 0
+    endpoint.flags & (wanted | ENDPOINT_REDIRECT_OFF) == wanted
+        && endpoint.ifindex != 0
+        && (endpoint.flags & ENDPOINT_FLOWS_ASKED != 0 || passing)
+}
+
+/// The longest frame that came out, with one more of this length: one that had to, for the time of the last
+/// one was over, is the first.
+#[inline(always)]
+pub fn longest(flow: &FlowEntry, length: u32, now: u64) -> u32 {
+    if is_fresh(flow.passed_out, now) {
+        flow.longest_out.max(length)
+    } else {
+        length
+    }
 }
 
 #[inline(always)]

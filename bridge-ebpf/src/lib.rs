@@ -32,7 +32,9 @@ mod verdict;
 pub use answer::{ARP_OPERATION, ArpReply, NA_LENGTH, arp_reply, neighbour_advertisement};
 pub use count::{Weight, count};
 pub use decide::decide;
-pub use flow::{Inward, Outward, Seen, TRUST_NS, came_in, came_out, inward, outward, takes_flows};
+pub use flow::{
+    Inward, Outward, Seen, TRUST_NS, came_in, came_out, inward, longest, outward, takes_flows,
+};
 pub use frame::{Frame, HEADERS_MAX};
 pub use hairpin::{Asked, asked};
 pub use hints::{hint_bucket, with_hint, without_hint};

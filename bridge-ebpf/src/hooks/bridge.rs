@@ -2,12 +2,11 @@
 //! holds no policy: that is `bridge_ebpf::host_leg`.
 
 use aya_ebpf::{bindings::TC_ACT_UNSPEC, programs::TcContext};
-use bridge_common::EndpointEntry;
 use bridge_ebpf::{Seen, Segment, asked, came_in, host_leg, passes_bridge, takes_flows};
 
 use super::Maps;
 use crate::{
-    maps::{flows, hairpins},
+    maps::{flows, hairpins, passing},
     packet::{Packet, nat, skb},
 };
 
@@ -21,8 +20,8 @@ pub(crate) fn bridge_egress(ctx: &TcContext) -> i32 {
     }
     match host_leg(&Packet(ctx), tagged, bridge, &Maps { unlimited: true }) {
         Some((slot, endpoint)) => {
-            if from != 0 && from != bridge && takes_flows(endpoint) {
-                note_flow(ctx, from, slot, endpoint);
+            if from != 0 && from != bridge && takes_flows(endpoint, passing::is_set()) {
+                note_flow(ctx, from, slot);
             }
             if passes_bridge(endpoint) {
                 skb::redirect(endpoint.ifindex)
@@ -47,7 +46,7 @@ fn note_hairpin(ctx: &TcContext) {
 
 /// Notes that the firewall let a packet from outside pass, if it is one of a published port.
 #[inline(always)]
-fn note_flow(ctx: &TcContext, from: u32, slot: u16, endpoint: &EndpointEntry) {
+fn note_flow(ctx: &TcContext, from: u32, slot: u16) {
     let Some(segment) = Segment::read(&Packet(ctx), false) else {
         return;
     };
@@ -59,7 +58,7 @@ fn note_flow(ctx: &TcContext, from: u32, slot: u16, endpoint: &EndpointEntry) {
         hash: nat::hash_there(ctx),
         now: flows::now(),
     };
-    if came_in(&segment, flow.get(), &seen, endpoint) {
+    if came_in(&segment, flow.get(), &seen) {
         flow.pass_in(slot, seen.now);
     }
 }

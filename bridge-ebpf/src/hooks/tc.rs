@@ -11,7 +11,7 @@ use bridge_ebpf::{
 
 use super::Maps;
 use crate::{
-    maps::{self, flows},
+    maps::{self, flows, passing},
     packet::{self, Packet, nat, skb},
 };
 
@@ -57,12 +57,13 @@ pub(crate) fn port_ingress(ctx: &TcContext) -> i32 {
 /// how it is to be translated.
 #[inline(always)]
 fn past_firewall(ctx: &TcContext, slot: u16) -> Option<(u32, Segment, Translation)> {
-    if !takes_flows(maps::endpoints::find(slot)?) {
+    if !takes_flows(maps::endpoints::find(slot)?, passing::is_set()) {
         return None;
     }
     let segment = Segment::read(&Packet(ctx), false)?;
     let flow = flows::find(&segment.flow_out())?;
-    match outward(&segment, flow.get(), slot, flows::now()) {
+    let frame = (slot, nat::length(ctx));
+    match outward(&segment, flow.get(), frame, flows::now()) {
         Outward::Uplink(ifindex, to) if nat::fits(ctx, ifindex) => Some((ifindex, segment, to)),
         _ => {
             flow.try_out(nat::hash(ctx), segment.ends());

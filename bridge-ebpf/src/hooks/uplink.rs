@@ -3,11 +3,11 @@
 
 use aya_ebpf::{bindings::TC_ACT_UNSPEC, programs::TcContext};
 use bridge_common::FlowEntry;
-use bridge_ebpf::{Frame, Inward, Seen, Segment, came_out, inward};
+use bridge_ebpf::{Frame, Inward, Seen, Segment, came_out, inward, longest};
 
 use super::{Maps, cgroup::Published};
 use crate::{
-    maps::flows,
+    maps::{flows, passing},
     packet::{Packet, nat, skb},
 };
 
@@ -29,7 +29,8 @@ pub(crate) fn ingress(ctx: &TcContext) -> i32 {
     let flow = flows::find(&key);
     let at = (skb::ifindex(ctx), flows::now());
     let entry = flow.as_ref().map(flows::Flow::get);
-    match inward(&segment, &key, entry, at, &Maps { unlimited: true }) {
+    let (passing, maps) = (passing::is_set(), Maps { unlimited: true });
+    match inward(&segment, &key, entry, at, passing, &maps) {
         Inward::Endpoint(ifindex, to) if nat::fits(ctx, ifindex) => {
             if nat::translate(ctx, &segment, &to) {
                 skb::redirect_peer(ctx, ifindex)
@@ -82,20 +83,23 @@ fn note_flow(ctx: &TcContext, from: u32) {
         now: flows::now(),
     };
     let there = flow.get();
-    if !came_out(&segment, there, &seen, &Maps { unlimited: true }) {
+    let (passing, maps) = (passing::is_set(), Maps { unlimited: true });
+    if !came_out(&segment, there, &seen, passing, &maps) {
         return;
     }
     let (ifindex_out, Some(link)) = (skb::ifindex(ctx), packet.units()) else {
         return;
     };
+    let longest_out = longest(there, nat::length(ctx), seen.now);
     if there.link == link && there.ifindex_out == ifindex_out {
-        flow.pass_out(seen.now);
+        flow.pass_out(longest_out, seen.now);
     } else {
         // At once: half of one way and half of another is none.
         let entry = FlowEntry {
             passed_out: seen.now,
             ifindex_out,
             link,
+            longest_out,
             ..*there
         };
         flows::set(&key, &entry);

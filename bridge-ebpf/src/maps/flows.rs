@@ -70,11 +70,14 @@ impl Flow {
         }
     }
 
-    /// Likewise of one from the endpoint.
+    /// Likewise of one from the endpoint; `longest` is what came out at most.
     #[inline(always)]
-    pub(crate) fn pass_out(&self, now: u64) {
+    pub(crate) fn pass_out(&self, longest: u32, now: u64) {
         // SAFETY: as in `try_in`.
-        unsafe { (&raw mut (*self.0).passed_out).write_volatile(now) };
+        unsafe {
+            (&raw mut (*self.0).longest_out).write_volatile(longest);
+            (&raw mut (*self.0).passed_out).write_volatile(now);
+        }
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) mod hints;
 pub(crate) mod links;
 mod meta;
 pub(crate) mod neighbours;
+pub(crate) mod passing;
 pub(crate) mod peers;
 pub(crate) mod ports;
 pub(crate) mod published;

@@ -13,6 +13,8 @@ use super::Packet;
 
 /// Length of frames that every link takes: IPv6's least MTU (RFC 8200, 5), and the Ethernet header.
 const SHORT: u32 = 1280 + 14;
+/// Length of the headers of Ethernet, IPv6, and TCP with all options there may be (RFC 9293, 3.1).
+const HEADERS: u32 = 14 + 40 + 60;
 /// `BPF_MTU_CHK_SEGS` of `include/uapi/linux/bpf.h`: the segments that a frame stands for.
 const CHECK_SEGMENTS: u64 = 1;
 /// Where the checksum is behind the IP header: TCP's (RFC 9293, 3.1), UDP's (RFC 768).
@@ -72,6 +74,17 @@ pub(crate) fn is_translated(ctx: &TcContext) -> bool {
 pub(crate) fn is_for_host(ctx: &TcContext) -> bool {
     // SAFETY: as in `hash_there`.
     unsafe { (*ctx.skb.skb).pkt_type == super::skb::PACKET_HOST }
+}
+
+/// Length of the frame, or of each segment that it stands for, as far as it is known here: with the most
+/// that headers take.
+#[inline(always)]
+pub(crate) fn length(ctx: &TcContext) -> u32 {
+    // SAFETY: as in `hash_there`.
+    match unsafe { (*ctx.skb.skb).gso_size } {
+        0 => ctx.len(),
+        size => size + HEADERS,
+    }
 }
 
 /// Whether the link of an index takes the frame, or each of the segments that it stands for.

@@ -165,14 +165,20 @@ impl Network {
         !self.internal && gateways.any(|gateway| gateway.addr().is_ipv6() == ipv6)
     }
 
-    /// Whether what comes from outside to its published ports may pass the firewall by. Where endpoints are
+    /// Whether what comes from outside to its published ports may pass the firewall by, if no rule of
+    /// others has to see each packet. Where endpoints are
     /// reached directly, too, a packet in the network does not say what its sender asked for.
     pub fn has_flows(&self) -> bool {
         let routed = [false, true].map(|ipv6| self.options.gateways.of_family(ipv6).routed);
-        self.options.publish == PublishRoad::Bpf
+        self.options.publish != PublishRoad::Nft
             && self.datapath != Datapath::Off
             && !self.internal
             && routed == [false; 2]
+    }
+
+    /// Whether that is so whatever others' rules are.
+    pub fn asks_for_flows(&self) -> bool {
+        self.options.publish == PublishRoad::Bpf
     }
 
     /// Whether endpoints get IPv6 addresses.

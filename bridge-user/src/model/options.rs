@@ -84,6 +84,8 @@ pub struct Options {
 /// The road from outside to published ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PublishRoad {
+    /// As `Bpf`, as long as no rule of others has to see each packet.
+    Auto,
     /// Past the host's stack, once the firewall has let the flow through.
     Bpf,
     /// By the firewall, every packet.
@@ -95,9 +97,10 @@ impl FromStr for PublishRoad {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
+            "auto" => Ok(Self::Auto),
             "bpf" => Ok(Self::Bpf),
             "nft" => Ok(Self::Nft),
-            _ => Err("it is bpf or nft".into()),
+            _ => Err("it is auto, bpf or nft".into()),
         }
     }
 }
@@ -165,7 +168,7 @@ impl Options {
             port_security: true,
             storm_pps: STORM_PPS_DEFAULT,
             dns: None,
-            publish: PublishRoad::Nft,
+            publish: PublishRoad::Auto,
         };
         for (key, value) in options {
             let refuse = |expected: String| OptionError::Value {

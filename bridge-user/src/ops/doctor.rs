@@ -10,13 +10,11 @@ use std::env;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use serde_json::Value;
 
 use super::error::chain;
 use super::hint::USE_BPF_KERNEL;
 use super::{Paths, config};
+use crate::kernel::nft::Ruleset;
 use crate::kernel::{bpf, cgroup, probe, sysctl};
 use crate::model::DaemonStatus;
 
@@ -97,12 +95,14 @@ pub fn doctor(paths: &Paths, daemon: Option<&SeenDaemon>) -> Vec<Finding> {
     findings.push(jit());
     findings.push(cgroups());
     findings.extend(tools());
-    let ruleset = firewall::Ruleset::read();
-    let is_needed = |ipv6| ruleset.as_ref().is_some_and(|r| r.leads_out(ipv6));
+    let ruleset = Ruleset::read();
+    let known = ruleset.as_ref().ok();
+    let is_needed = |ipv6| known.is_some_and(|ruleset| ruleset.leads_out(ipv6));
     findings.extend(forwarding([false, true].map(is_needed)));
     findings.push(br_netfilter());
-    findings.extend(firewall::foreign_chains(ruleset.as_ref()));
+    findings.extend(firewall::foreign_chains(known));
     findings.extend(firewall::legacy_iptables());
+    findings.push(firewall::packets(&ruleset));
     findings.extend(dns::findings(paths, daemon));
     findings
 }
@@ -302,12 +302,4 @@ fn br_netfilter() -> Finding {
 fn read(key: &str) -> Option<String> {
     let path = Path::new("/proc/sys").join(key);
     Some(fs::read_to_string(path).ok()?.trim().to_owned())
-}
-
-fn json_of(command: &mut Command) -> Option<Value> {
-    let output = command
-        .output()
-        .ok()
-        .filter(|output| output.status.success())?;
-    serde_json::from_slice(&output.stdout).ok()
 }

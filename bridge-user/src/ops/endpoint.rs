@@ -241,6 +241,7 @@ fn port_of(network: &Network, endpoint: &Endpoint) -> Port {
         internal: network.internal,
         trusted: endpoint.trusted || !network.options.port_security,
         flows: false,
+        asks_for_flows: network.asks_for_flows(),
         published: [0; 2],
         mac: endpoint.mac.bytes(),
         gateway_mac: network.bridge_mac.bytes(),

@@ -45,6 +45,8 @@ impl Context {
                 data_plane.ensure_network_absent(going)?;
             }
             fault::step();
+            // Who comes after a crash looks at others' rules, too.
+            self.forget_others_rules()?;
             let published = self.store.rows().published(&self.boot_id)?;
             nft::ensure_table(&networks, &published)?;
             fault::step();

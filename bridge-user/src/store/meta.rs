@@ -3,13 +3,14 @@
 use rusqlite::OptionalExtension as _;
 
 use super::{Rows, StoreError, parse};
-use crate::model::Id;
+use crate::model::{Id, OthersRules};
 
 const BOOT_ID: &str = "boot_id";
 const HOST_COOKIE: &str = "host_cookie";
 const OWNER: &str = "owner";
 const ULA_GLOBAL_ID: &str = "ula_global_id";
 const DEFAULT_ADDRESS_POOLS: &str = "default_address_pools";
+const OTHERS_RULES: &str = "others_rules";
 
 impl Rows<'_> {
     /// The boot that the kernel's side was last made right in, and the host's namespace then.
@@ -49,12 +50,24 @@ impl Rows<'_> {
 
     /// Records them, or that there are none.
     pub fn set_default_address_pools(self, pools: Option<&str>) -> Result<(), StoreError> {
-        let Some(pools) = pools else {
-            let sql = "DELETE FROM meta WHERE key = ?1";
-            self.0.execute(sql, [DEFAULT_ADDRESS_POOLS])?;
-            return Ok(());
-        };
-        self.set_meta(DEFAULT_ADDRESS_POOLS, pools)
+        match pools {
+            Some(pools) => self.set_meta(DEFAULT_ADDRESS_POOLS, pools),
+            None => self.delete_meta(DEFAULT_ADDRESS_POOLS),
+        }
+    }
+
+    /// What rules of others asked when they were last looked at; `None` where they are to be looked at
+    /// again.
+    pub fn others_rules(self) -> Result<Option<OthersRules>, StoreError> {
+        Ok(self.meta(OTHERS_RULES)?.map(OthersRules::from))
+    }
+
+    /// Records it.
+    pub fn set_others_rules(self, rules: Option<&OthersRules>) -> Result<(), StoreError> {
+        match rules {
+            Some(rules) => self.set_meta(OTHERS_RULES, rules.as_str()),
+            None => self.delete_meta(OTHERS_RULES),
+        }
     }
 
     /// Bytes that were drawn when the state was made.
@@ -81,6 +94,11 @@ impl Rows<'_> {
             .0
             .prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
         Ok(query.query_row([key], |row| row.get(0)).optional()?)
+    }
+
+    fn delete_meta(self, key: &str) -> Result<(), StoreError> {
+        self.0.execute("DELETE FROM meta WHERE key = ?1", [key])?;
+        Ok(())
     }
 
     fn set_meta(self, key: &str, value: &str) -> Result<(), StoreError> {

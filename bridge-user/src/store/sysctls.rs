@@ -33,7 +33,7 @@ impl Rows<'_> {
         self.0.execute(sql, [boot_id])?;
         for sysctl in sysctls {
             self.0.execute(
-                "INSERT INTO sysctls VALUES (?1, ?2, ?3, ?4) ON CONFLICT (key) DO NOTHING",
+                "INSERT INTO sysctls VALUES (?1, ?2, ?3, ?4) ON CONFLICT (key) DO UPDATE SET ours = excluded.ours",
                 params![sysctl.key, boot_id, sysctl.before, sysctl.ours],
             )?;
         }

@@ -2,9 +2,8 @@
 
 use bridge_common::FlowEntry;
 
-use super::super::{Outward, Seen, TRUST_NS, came_in, came_out, outward};
-use super::{ACK, CLIENT, HOST, NOW, SYN, begun, passed, seen, segment, world};
-use crate::Tables;
+use super::super::{Outward, Seen, TRUST_NS, came_in, came_out, longest, outward};
+use super::{ACK, CLIENT, HOST, LONGEST, NOW, SYN, begun, passed, seen, segment, world};
 use crate::nat::End;
 use crate::segment::Segment;
 use crate::testing::World;
@@ -20,13 +19,12 @@ fn to_endpoint(flags: u8) -> Segment {
 }
 
 #[test]
-fn only_the_packet_that_went_askingcame_out() {
+fn only_the_packet_that_went_in_came_out() {
     let world = world();
-    let endpoint = world.endpoint(1).expect("it was added");
     let asking = to_endpoint(ACK);
-    assert!(came_in(&asking, &begun(), &seen(), endpoint));
+    assert!(came_in(&asking, &begun(), &seen()));
     // Nothing passes by before the handshake is done.
-    assert!(!came_in(&to_endpoint(SYN), &begun(), &seen(), endpoint));
+    assert!(!came_in(&to_endpoint(SYN), &begun(), &seen()));
     for wrong in [
         Seen { hash: 12, ..seen() },
         Seen {
@@ -34,24 +32,13 @@ fn only_the_packet_that_went_askingcame_out() {
             ..seen()
         },
     ] {
-        assert!(!came_in(&asking, &begun(), &wrong, endpoint), "{wrong:?}");
+        assert!(!came_in(&asking, &begun(), &wrong), "{wrong:?}");
     }
     let unknown = FlowEntry {
         hash_in: 0,
         ..begun()
     };
-    assert!(!came_in(
-        &asking,
-        &unknown,
-        &Seen { hash: 0, ..seen() },
-        endpoint
-    ));
-    assert!(!came_in(
-        &asking,
-        &begun(),
-        &seen(),
-        world.endpoint(2).expect("it was added")
-    ));
+    assert!(!came_in(&asking, &unknown, &Seen { hash: 0, ..seen() }));
 
     let leaving = segment((HOST, 8080), (CLIENT, 4000), ACK, 63);
     let left = Seen {
@@ -59,26 +46,28 @@ fn only_the_packet_that_went_askingcame_out() {
         hash: 12,
         now: NOW,
     };
-    assert!(came_out(&leaving, &passed(), &left, &world));
+    assert!(came_out(&leaving, &passed(), &left, true, &world));
     assert!(!came_out(
         &leaving,
         &passed(),
         &Seen { hash: 11, ..left },
+        true,
         &world
     ));
     assert!(!came_out(
         &leaving,
         &passed(),
         &Seen { ifindex: 9, ..left },
+        true,
         &world
     ));
     let other = segment((HOST, 8081), (CLIENT, 4000), ACK, 63);
     assert!(
-        !came_out(&other, &passed(), &left, &world),
+        !came_out(&other, &passed(), &left, true, &world),
         "another port of the host"
     );
     assert!(
-        !came_out(&leaving, &begun(), &left, &world),
+        !came_out(&leaving, &begun(), &left, true, &world),
         "nobody got it yet"
     );
 }
@@ -86,11 +75,13 @@ fn only_the_packet_that_went_askingcame_out() {
 #[test]
 fn answers_leave_as_the_firewall_let_them() {
     let answer = segment((World::ip4(1, World::host(1)), 80), (CLIENT, 4000), ACK, 64);
-    let Outward::Uplink(ifindex, to) = outward(&answer, &passed(), 1, NOW) else {
+    let Outward::Uplink(ifindex, to) = outward(&answer, &passed(), (1, LONGEST), NOW) else {
         panic!("it passed");
     };
     assert_eq!((ifindex, to.end, to.port), (9, End::Source, 8080));
     assert_eq!(to.link, [1, 2, 3, 4, 5, 6]);
+    let longer = outward(&answer, &passed(), (1, LONGEST + 1), NOW);
+    assert_eq!(longer, Outward::Tried, "none as long came out");
     for flow in [
         FlowEntry {
             passed_out: NOW - TRUST_NS,
@@ -109,6 +100,23 @@ fn answers_leave_as_the_firewall_let_them() {
             ..passed()
         },
     ] {
-        assert_eq!(outward(&answer, &flow, 1, NOW), Outward::Tried, "{flow:?}");
+        assert_eq!(
+            outward(&answer, &flow, (1, LONGEST), NOW),
+            Outward::Tried,
+            "{flow:?}"
+        );
+    }
+}
+
+#[test]
+fn a_longer_one_has_to_come_out_each_time() {
+    let flow = passed();
+    for (length, is_fresh, expected) in [
+        (100, true, LONGEST),
+        (LONGEST + 1, true, LONGEST + 1),
+        (100, false, 100),
+    ] {
+        let now = if is_fresh { NOW } else { NOW + TRUST_NS };
+        assert_eq!(longest(&flow, length, now), expected);
     }
 }

@@ -4,20 +4,22 @@
 mod came_out;
 
 use bridge_common::{
-    ENDPOINT_FLOWS, ENDPOINT_REACHABLE, ENDPOINT_REDIRECT_OFF, FlowEntry, NO_SLOT, PublishedKey,
-    SocketAddress, mapped,
+    ENDPOINT_FLOWS, ENDPOINT_FLOWS_ASKED, ENDPOINT_REACHABLE, ENDPOINT_REDIRECT_OFF, FlowEntry,
+    NO_SLOT, PublishedKey, SocketAddress, mapped,
 };
 
-use super::{IDLE_NS, Inward, Outward, Seen, TRUST_NS, inward, outward};
-use crate::Publications;
+use super::{IDLE_NS, Inward, Outward, Seen, TRUST_NS, inward, outward, takes_flows};
 use crate::nat::End;
 use crate::segment::Segment;
 use crate::testing::{World, raw};
+use crate::{Publications, Tables};
 
 const HOST: [u8; 4] = [192, 0, 2, 1];
 const CLIENT: [u8; 4] = [192, 0, 2, 2];
 const UPLINK: u32 = 7;
 const NOW: u64 = 100 * IDLE_NS;
+/// The longest frame that came out.
+const LONGEST: u32 = 1514;
 const SYN: u8 = 2;
 const ACK: u8 = 16;
 
@@ -81,6 +83,7 @@ fn go_in(segment: &Segment, flow: Option<&FlowEntry>, world: &World) -> Inward {
         &segment.flow_to(&endpoint),
         flow,
         (UPLINK, NOW),
+        true,
         world,
     )
 }
@@ -105,6 +108,7 @@ fn passed() -> FlowEntry {
         ifindex_out: 9,
         slot: 1,
         link: [1, 2, 3, 4, 5, 6],
+        longest_out: LONGEST,
         ..begun()
     }
 }
@@ -177,7 +181,10 @@ fn beginnings_and_ends_are_the_firewalls() {
             go_in(&to_host(flags), Some(&passed()), &world()),
             Inward::Tried
         );
-        assert_eq!(outward(&to_host(flags), &passed(), 1, NOW), Outward::Tried);
+        assert_eq!(
+            outward(&to_host(flags), &passed(), (1, LONGEST), NOW),
+            Outward::Tried
+        );
     }
     let closing = FlowEntry {
         closing: 1,
@@ -186,7 +193,10 @@ fn beginnings_and_ends_are_the_firewalls() {
     for flags in [ACK, 1 | ACK, 4 | ACK] {
         let last = go_in(&to_host(flags), Some(&closing), &world());
         assert_eq!(last, Inward::Tried);
-        assert_eq!(outward(&to_host(flags), &closing, 1, NOW), Outward::Tried);
+        assert_eq!(
+            outward(&to_host(flags), &closing, (1, LONGEST), NOW),
+            Outward::Tried
+        );
     }
     let old = segment((CLIENT, 4000), (HOST, 8080), ACK, 1);
     assert_eq!(
@@ -194,7 +204,7 @@ fn beginnings_and_ends_are_the_firewalls() {
         Inward::Tried,
         "no hop is left"
     );
-    assert_eq!(outward(&old, &passed(), 1, NOW), Outward::Tried);
+    assert_eq!(outward(&old, &passed(), (1, LONGEST), NOW), Outward::Tried);
 }
 
 #[test]
@@ -231,4 +241,29 @@ fn an_endpoint_that_is_not_there_gets_nothing() {
     let mut world = world();
     world.endpoints.get_mut(&1).expect("it was added").ipv4 ^= 1;
     assert_eq!(go_in(&to_host(ACK), Some(&passed()), &world), Inward::Tried);
+}
+
+#[test]
+fn rules_that_have_to_see_each_packet_do_unless_somebody_asked() {
+    let mut world = world();
+    for (flags, passing, takes) in [
+        (0, true, true),
+        (0, false, false),
+        (ENDPOINT_FLOWS_ASKED, false, true),
+        (ENDPOINT_FLOWS_ASKED, true, true),
+    ] {
+        world.endpoints.get_mut(&1).expect("it was added").flags |= flags;
+        let endpoint = world.endpoint(1).expect("it was added");
+        assert_eq!(takes_flows(endpoint, passing), takes, "{flags} {passing}");
+        let (to, key) = (
+            to_host(ACK),
+            to_host(ACK).flow_to(&to_host(ACK).asked(&Published).expect("it is published")),
+        );
+        let inward = inward(&to, &key, Some(&passed()), (UPLINK, NOW), passing, &world);
+        assert_eq!(
+            matches!(inward, Inward::Endpoint(..)),
+            takes,
+            "{flags} {passing}"
+        );
+    }
 }

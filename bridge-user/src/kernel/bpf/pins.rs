@@ -50,7 +50,7 @@ const UPLINK_PROGRAMS: [&str; 2] = ["uplink_ingress", "uplink_egress"];
 const XDP_LINK: &str = "-xdp";
 const BRIDGE_LINK: &str = "-egress";
 /// `META` is not among them: it is pinned when they all are.
-pub(super) const MAPS: [&str; 16] = [
+pub(super) const MAPS: [&str; 17] = [
     "PORTS",
     "ENDPOINTS",
     "HINTS",
@@ -67,6 +67,7 @@ pub(super) const MAPS: [&str; 16] = [
     "PUBLISHED",
     "FLOWS",
     "HAIRPINS",
+    "PASSING",
 ];
 
 fn root(part: &str) -> PathBuf {

@@ -4,9 +4,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bridge_common::{
-    Address, ENDPOINT_FLOWS, ENDPOINT_ICC_OFF, ENDPOINT_INTERNAL, ENDPOINT_REACHABLE,
-    ENDPOINT_REDIRECT_OFF, ENDPOINT_TRUSTED, EndpointEntry, FdbEntry, FdbKey, NeighbourEntry,
-    NeighbourKey, PortEntry, mapped, wire_mac,
+    Address, ENDPOINT_FLOWS, ENDPOINT_FLOWS_ASKED, ENDPOINT_ICC_OFF, ENDPOINT_INTERNAL,
+    ENDPOINT_REACHABLE, ENDPOINT_REDIRECT_OFF, ENDPOINT_TRUSTED, EndpointEntry, FdbEntry, FdbKey,
+    NeighbourEntry, NeighbourKey, PortEntry, mapped, wire_mac,
 };
 use bytemuck::Zeroable;
 
@@ -31,6 +31,8 @@ pub struct Port {
     pub trusted: bool,
     /// Whether what comes from outside to its published ports may pass the firewall by.
     pub flows: bool,
+    /// Whether that is so whatever others' rules are.
+    pub asks_for_flows: bool,
     /// The lowest and the highest port that it publishes; 0 and 0 where it publishes none.
     pub published: [u16; 2],
     /// MAC address of the container leg.
@@ -69,6 +71,7 @@ impl Port {
                 | flag(self.internal, ENDPOINT_INTERNAL)
                 | flag(self.trusted, ENDPOINT_TRUSTED)
                 | flag(self.flows, ENDPOINT_FLOWS)
+                | flag(self.asks_for_flows, ENDPOINT_FLOWS_ASKED)
                 | flag(reachable, ENDPOINT_REACHABLE),
             mac: wire_mac(self.mac),
             gateway_mac: wire_mac(self.gateway_mac),

@@ -7,6 +7,10 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use aya::maps::{Array, MapData};
+use bridge_common::PASSING;
+
+use super::error::failed;
 use super::hook::{self, Place};
 use super::{BpfError, pins};
 use crate::fault;
@@ -15,6 +19,19 @@ use crate::fault;
 const LINK: &str = "uplink-";
 const INGRESS: &str = "-ingress";
 const EGRESS: &str = "-egress";
+
+/// Makes flows pass the firewall by where nobody said so, or not.
+pub fn ensure_passing(passes: bool) -> Result<(), BpfError> {
+    let mut map: Array<MapData, u32> = pins::map("PASSING")?;
+    let wanted = if passes { PASSING } else { 0 };
+    let is = map.get(&0, 0);
+    if is.map_err(failed("read an entry of", "map PASSING"))? == wanted {
+        return Ok(());
+    }
+    tracing::info!("map PASSING: {wanted}");
+    let set = map.set(0, wanted, 0);
+    set.map_err(failed("write an entry of", "map PASSING"))
+}
 
 /// Makes the programs be at an uplink, by its index and name.
 pub fn ensure_uplink(ifindex: u32, name: &str) -> Result<(), BpfError> {

@@ -6,7 +6,9 @@
 //! its JSON: the chains can be read, and `nft -f` takes both in one transaction.
 
 mod look;
+mod packets;
 mod published;
+mod ruleset;
 mod watch;
 
 use std::fmt::{Display, Write as _};
@@ -14,7 +16,9 @@ use std::io::{self, Write as _};
 use std::process::{Command, Output, Stdio};
 
 pub use look::is_whole;
+pub use packets::{legacy_tables, others_rules};
 pub use published::{ensure_published, ensure_published_absent};
+pub use ruleset::Ruleset;
 pub use watch::TableWatch;
 
 use look::Stamp;

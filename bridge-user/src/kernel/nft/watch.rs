@@ -10,14 +10,18 @@ use netlink_sys::{Socket, SocketAddr};
 use super::look::{TABLE_NAME, message_type};
 use crate::kernel::netlink::NetfilterMessage;
 
-/// What changes a table, and what it is in.
-const CHANGES: [libc::c_int; 10] = [
+/// What changes rules, of any table, and what flows may pass by.
+const RULES: [libc::c_int; 6] = [
     libc::NFT_MSG_NEWTABLE,
     libc::NFT_MSG_DELTABLE,
     libc::NFT_MSG_NEWCHAIN,
     libc::NFT_MSG_DELCHAIN,
     libc::NFT_MSG_NEWRULE,
     libc::NFT_MSG_DELRULE,
+];
+
+/// What else changes a table.
+const CHANGES: [libc::c_int; 4] = [
     libc::NFT_MSG_NEWSET,
     libc::NFT_MSG_DELSET,
     libc::NFT_MSG_NEWSETELEM,
@@ -38,7 +42,7 @@ impl TableWatch {
         Ok(Self(socket))
     }
 
-    /// The next event that waits: whether our table may have changed, by us or by others.
+    /// The next event that waits: whether our table may have changed, or others' rules.
     ///
     /// # Errors
     ///
@@ -60,7 +64,7 @@ impl AsFd for TableWatch {
     }
 }
 
-/// Whether one of a datagram's messages changes our table.
+/// Whether one of a datagram's messages changes our table, or rules.
 fn is_change(mut datagram: &[u8]) -> bool {
     while !datagram.is_empty() {
         let Ok(message) = NetlinkMessage::<NetfilterMessage>::deserialize(datagram) else {
@@ -69,12 +73,15 @@ fn is_change(mut datagram: &[u8]) -> bool {
         };
         let length = (message.header.length as usize).next_multiple_of(4);
         datagram = datagram.get(length.max(4)..).unwrap_or_default();
-        if let NetlinkPayload::InnerMessage(message) = message.payload
-            && CHANGES.map(message_type).contains(&message.kind)
-            && message
-                .attributes
-                .first(TABLE_NAME)
-                .is_some_and(|name| name.text() == Some("bridge_user"))
+        let NetlinkPayload::InnerMessage(message) = message.payload else {
+            continue;
+        };
+        let is_ours = || {
+            let name = message.attributes.first(TABLE_NAME);
+            name.is_some_and(|name| name.text() == Some("bridge_user"))
+        };
+        if RULES.map(message_type).contains(&message.kind)
+            || CHANGES.map(message_type).contains(&message.kind) && is_ours()
         {
             return true;
         }

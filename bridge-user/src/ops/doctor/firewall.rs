@@ -3,11 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::process::Command;
 
 use serde_json::Value;
 
-use super::{Finding, Status, json_of};
+use super::{Finding, Status};
+use crate::kernel::nft::{Ruleset, others_rules};
+use crate::model::OthersRules;
 
 const CHECK: &str = "firewall";
 
@@ -23,21 +26,7 @@ const FIREWALLD: &str = "firewalld";
 /// Names that all our bridges have, but for those that a user names.
 const OUR_NAMES: &str = "bu*";
 
-/// All that nft knows.
-pub(super) struct Ruleset(Vec<Value>);
-
 impl Ruleset {
-    /// Asks nft, which wants root.
-    pub(super) fn read() -> Option<Self> {
-        let ruleset = json_of(Command::new("nft").args(["-j", "list", "ruleset"]))?;
-        Some(Self(ruleset["nftables"].as_array()?.clone()))
-    }
-
-    /// The objects of a kind.
-    fn all(&self, kind: &str) -> impl Iterator<Item = &Value> {
-        self.0.iter().filter_map(move |object| object.get(kind))
-    }
-
     /// What is in a set or map of our table.
     fn elements(&self, kind: &str, name: &str) -> Vec<&Value> {
         let named = |s: &&Value| s["table"] == "bridge_user" && s["name"] == name;
@@ -329,6 +318,21 @@ pub(super) fn legacy_iptables() -> Vec<Finding> {
             )
         })
         .collect()
+}
+
+/// Whether flows from outside to published ports pass the firewall by, where nobody said so.
+pub(super) fn packets(ruleset: &io::Result<Ruleset>) -> Finding {
+    const CHECK: &str = "published ports";
+    match others_rules(ruleset) {
+        OthersRules::LetFlowsPass => Finding::ok(
+            CHECK,
+            "what the firewall let through passes it by: no rule of others has to see each packet",
+        ),
+        OthersRules::SeeEachPacket(rule) => Finding::ok(
+            CHECK,
+            format!("every packet goes by the firewall, for {rule}"),
+        ),
+    }
 }
 
 #[cfg(test)]

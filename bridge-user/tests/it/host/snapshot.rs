@@ -93,7 +93,8 @@ impl Host {
     pub(crate) fn sysctls(&self) -> Vec<String> {
         let command = "cd /proc/sys/net && grep -s . ipv4/ip_forward ipv4/conf/all/accept_redirects \
                        ipv4/conf/*/forwarding ipv6/conf/*/forwarding ipv6/conf/*/accept_ra \
-                       ipv4/ip_local_reserved_ports netfilter/nf_conntrack_tcp_be_liberal";
+                       ipv4/ip_local_reserved_ports netfilter/nf_conntrack_tcp_be_liberal \
+                       netfilter/nf_conntrack_tcp_timeout_unacknowledged";
         let found = self.call("sh -c").arg(command).run().stdout;
         let lines = found.lines().filter(|line| !line.contains("/conf/b"));
         lines.map(str::to_owned).collect()

@@ -102,6 +102,58 @@ fn a_silent_connection_is_tracked_as_long_as_any() {
     );
 }
 
+/// Exchanges that are further apart than what passes the firewall counts for, so that conntrack sees of each
+/// but the last acknowledgement.
+#[test]
+fn a_slow_connection_is_tracked_as_long_as_any() {
+    let host = published_web();
+    echo(&host, false);
+    let mut stream = exchange(&host, 0, 10).expect("it is answered");
+    for length in [10, 1000, 10, 200, 20] {
+        thread::sleep(FELT);
+        again(&mut stream, length).expect("it goes on");
+        again(&mut stream, length).expect("it goes on");
+    }
+    thread::sleep(FELT);
+    let [(state, seconds)] = &tracked(&host)[..] else {
+        panic!("{:?}", tracked(&host));
+    };
+    assert!(
+        state == "ESTABLISHED" && *seconds > 400_000,
+        "{state} for {seconds} s"
+    );
+}
+
+/// Its segments have other sequence numbers behind the firewall than before it.
+#[test]
+fn a_user_s_synproxy_works() {
+    let host = Host::new();
+    host.outside();
+    host.create("n");
+    publish(&host, "-p 8080:80 n web");
+    echo(&host, false);
+    host.call("sysctl -q -w net.netfilter.nf_conntrack_tcp_loose=0")
+        .ok();
+    host.call("nft")
+        .arg(
+            "table inet user {
+                 chain p { type filter hook prerouting priority raw;
+                     iifname up0 tcp dport 8080 tcp flags syn / fin,syn,rst,ack notrack; };
+                 chain i { type filter hook input priority filter; iifname up0 tcp dport 8080
+                     ct state invalid,untracked synproxy mss 1460 wscale 7 timestamp sack-perm; };
+             }",
+        )
+        .ok();
+    host.bridge_user("net ls").ok();
+    let mut stream = exchange(&host, 0, 10).expect("it is answered");
+    let until = Instant::now() + Duration::from_secs(3);
+    for turn in 0..200 {
+        let answered = again(&mut stream, 1000);
+        answered.unwrap_or_else(|e| panic!("turn {turn}: {e}"));
+        assert!(Instant::now() < until, "turn {turn}: nothing is sent twice");
+    }
+}
+
 #[test]
 fn limits_of_open_connections_count_open_ones() {
     let host = published_web();
@@ -171,4 +223,9 @@ fn what_others_set_back_is_set_again() {
     host.bridge_user("net ls").ok();
     let is = host.call("sysctl -n net.netfilter.nf_conntrack_tcp_be_liberal");
     assert_eq!(is.ok().trim(), "1");
+    let key = "net.netfilter.nf_conntrack_tcp_timeout_unacknowledged";
+    host.call(&format!("sysctl -q -w {key}=300")).ok();
+    host.bridge_user("net ls").ok();
+    let is = host.call(&format!("sysctl -n {key}"));
+    assert_eq!(is.ok().trim(), "432000");
 }

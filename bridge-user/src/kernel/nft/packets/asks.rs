@@ -1,0 +1,342 @@
+//! What a rule asks of packets, and does to them: libnftables-json(5), "Statements", "Expressions".
+
+use serde_json::Value;
+
+/// Keys of `meta` and of `ct` that are the same for every packet of a flow, or change with time only.
+const META: [&str; 18] = [
+    "iif", "iifname", "iiftype", "iifgroup", "iifkind", "oif", "oifname", "oiftype", "oifgroup",
+    "oifkind", "nfproto", "l4proto", "protocol", "mark", "pkttype", "time", "day", "hour",
+];
+const CT: [&str; 18] = [
+    "state",
+    "direction",
+    "status",
+    "mark",
+    "label",
+    "zone",
+    "id",
+    "helper",
+    "l3proto",
+    "protocol",
+    "saddr",
+    "daddr",
+    "ip saddr",
+    "ip daddr",
+    "ip6 saddr",
+    "ip6 daddr",
+    "proto-src",
+    "proto-dst",
+];
+
+/// Protocols that packets of flows have, and the fields of their headers that are likewise. TCP's flags
+/// are of segments that do not pass by, but for PSH and URG, which no rule should ask for.
+const FIELDS: [(&str, &[&str]); 6] = [
+    ("ether", &["saddr", "daddr", "type"]),
+    ("ip", &["saddr", "daddr", "protocol", "version"]),
+    ("ip6", &["saddr", "daddr", "nexthdr", "version"]),
+    ("tcp", &["sport", "dport", "flags"]),
+    ("udp", &["sport", "dport"]),
+    ("th", &["sport", "dport"]),
+];
+
+/// Other expressions that are likewise, or ask for headers that packets of flows have not.
+const CONSTANTS: [&str; 10] = [
+    "exthdr",
+    "fib",
+    "ip option",
+    "ipsec",
+    "osf",
+    "prefix",
+    "range",
+    "rt",
+    "socket",
+    "symhash",
+];
+/// Expressions that are made of others.
+const COMPOUND: [&str; 7] = ["set", "concat", "&", "|", "^", "<<", ">>"];
+
+/// Statements that decide the same for every packet of a flow, or nothing.
+const STATEMENTS: [&str; 18] = [
+    "accept",
+    "comment",
+    "continue",
+    "counter",
+    "ct count",
+    "dnat",
+    "drop",
+    "goto",
+    "jump",
+    "last",
+    "log",
+    "masquerade",
+    "notrack",
+    "redirect",
+    "reject",
+    "return",
+    "snat",
+    "vmap",
+];
+/// Statements that what becomes of a packet does not depend on, where they are alone.
+const TELLING: [&str; 8] = [
+    "comment", "continue", "counter", "last", "limit", "log", "match", "quota",
+];
+
+/// Matches of xtables as those expressions; `tcp` asks for flags, too.
+const XT_MATCHES: [&str; 17] = [
+    "addrtype",
+    "comment",
+    "connlabel",
+    "connlimit",
+    "connmark",
+    "conntrack",
+    "iprange",
+    "mac",
+    "mark",
+    "multiport",
+    "owner",
+    "physdev",
+    "policy",
+    "set",
+    "state",
+    "tcp",
+    "udp",
+];
+/// Targets of xtables as those statements: TCPMSS changes SYN alone, CHECKSUM nothing that is right.
+const XT_TARGETS: [&str; 11] = [
+    "CHECKSUM",
+    "CONNMARK",
+    "DNAT",
+    "LOG",
+    "MASQUERADE",
+    "NETMAP",
+    "NFLOG",
+    "REDIRECT",
+    "REJECT",
+    "SNAT",
+    "TCPMSS",
+];
+const XT_TELLING: [&str; 2] = ["LOG", "NFLOG"];
+
+/// Flags of segments that begin or end a connection: none of these passes by.
+const TCP_ENDS: [&str; 3] = ["fin", "syn", "rst"];
+
+/// What it is of a rule that has to see each packet of a flow; `None` where nothing is. Which chains only
+/// tell of packets is for the caller to say.
+pub(super) fn of_packets<'r>(rule: &'r Value, tells: impl Fn(&'r str) -> bool) -> Option<String> {
+    let is_for_others = expressions(rule).any(|(kind, value)| kind == "match" && leaves_out(value));
+    if is_for_others || only_tells(rule, tells) {
+        return None;
+    }
+    expressions(rule).find_map(|(kind, value)| statement(kind, value))
+}
+
+/// Whether what becomes of a packet does not depend on a rule. Where `return` does nothing: in a chain of
+/// such rules.
+pub(super) fn only_tells<'r>(rule: &'r Value, tells: impl Fn(&'r str) -> bool) -> bool {
+    expressions(rule).all(|(kind, value)| match kind {
+        "return" => true,
+        "jump" | "goto" => tells(value["target"].as_str().unwrap_or_default()),
+        "xt" => value["type"] == "match" || is_known(&value["name"], &XT_TELLING),
+        _ => TELLING.contains(&kind),
+    })
+}
+
+/// Whether a rule, at whatever hook, has the host answer who connects: then the sequence numbers of each
+/// segment are changed, by connection tracking.
+pub(super) fn answers(rule: &Value) -> bool {
+    expressions(rule).any(|(kind, value)| {
+        kind == "synproxy" || (kind == "xt" && is_known(&value["name"], &["SYNPROXY"]))
+    })
+}
+
+/// Whether nothing of an established connection comes behind a rule.
+pub(super) fn accepts_established(rule: &Value) -> bool {
+    let mut parts: Vec<_> = expressions(rule).collect();
+    parts.retain(|(kind, _)| !["counter", "log", "comment"].contains(kind));
+    match parts[..] {
+        [("match", asked), ("accept", _)] => {
+            is_state(&asked["left"])
+                && asked["op"] != "!="
+                && words(&asked["right"]).contains(&"established")
+        }
+        [("vmap", map)] if is_state(&map["key"]) => {
+            let elements = map["data"]["set"].as_array().into_iter().flatten();
+            let accepted = |element: &Value| {
+                words(&element[0]).contains(&"established") && element[1].get("accept").is_some()
+            };
+            elements.into_iter().any(accepted)
+        }
+        _ => false,
+    }
+}
+
+/// The chains that a rule names.
+pub(super) fn targets(rule: &Value) -> Vec<&str> {
+    let mut targets = Vec::new();
+    collect_targets(&rule["expr"], &mut targets);
+    targets
+}
+
+fn collect_targets<'r>(value: &'r Value, targets: &mut Vec<&'r str>) {
+    match value {
+        Value::Object(object) => {
+            for (key, value) in object {
+                match value["target"].as_str() {
+                    Some(target) if key == "jump" || key == "goto" => targets.push(target),
+                    _ => collect_targets(value, targets),
+                }
+            }
+        }
+        Value::Array(values) => {
+            for value in values {
+                collect_targets(value, targets);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether a map says where a rule leads.
+pub(super) fn uses_map(rule: &Value) -> bool {
+    expressions(rule).any(|(kind, _)| kind == "vmap")
+}
+
+/// A rule's expressions and statements, each by its kind.
+fn expressions(rule: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    let all = rule["expr"].as_array().into_iter().flatten();
+    all.filter_map(Value::as_object).flatten().map(of_pair)
+}
+
+fn of_pair<'r>((kind, value): (&'r String, &'r Value)) -> (&'r str, &'r Value) {
+    (kind, value)
+}
+
+/// Whether a match is for none of the packets that would pass by: these are TCP's or UDP's, of a connection
+/// that is established, and neither begin nor end it.
+fn leaves_out(asked: &Value) -> bool {
+    let (left, right) = (&asked["left"], words(&asked["right"]));
+    let protocol = &left["payload"]["protocol"];
+    let is_inner = left["payload"].get("tunnel").is_some();
+    if protocol.is_string()
+        && !is_inner
+        && !is_known(protocol, &FIELDS.map(|(protocol, _)| protocol))
+    {
+        return true;
+    }
+    if right.is_empty() || !is_known(&asked["op"], &["==", "in"]) {
+        return false;
+    }
+    let has = |known: &[&str]| right.iter().any(|word| known.contains(word));
+    if is_state(left) {
+        return !has(&["established"]);
+    }
+    if left["meta"]["key"] == "l4proto"
+        || is_known(&left["payload"]["field"], &["protocol", "nexthdr"])
+    {
+        return !has(&["tcp", "udp"]);
+    }
+    if is_flags(&left["&"][0]) || (is_flags(left) && asked["op"] == "==") {
+        return has(&TCP_ENDS);
+    }
+    is_flags(left) && right.iter().all(|word| TCP_ENDS.contains(word))
+}
+
+fn is_state(expression: &Value) -> bool {
+    expression["ct"]["key"] == "state"
+}
+
+fn is_flags(expression: &Value) -> bool {
+    let payload = &expression["payload"];
+    payload["protocol"] == "tcp" && payload["field"] == "flags"
+}
+
+/// The words that a match compares with; none where there is anything else.
+fn words(right: &Value) -> Vec<&str> {
+    match right {
+        Value::String(word) if !word.starts_with('@') => vec![word],
+        Value::Array(all) => {
+            let words: Option<Vec<&str>> = all.iter().map(Value::as_str).collect();
+            words.unwrap_or_default()
+        }
+        Value::Object(object) => {
+            let list = object.get("set").or_else(|| object.get("|"));
+            list.filter(|list| list.is_array())
+                .map_or_else(Vec::new, words)
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What of a statement has to see each packet.
+fn statement(kind: &str, value: &Value) -> Option<String> {
+    match kind {
+        "match" => expression(&value["left"]).or_else(|| expression(&value["right"])),
+        "vmap" => expression(&value["key"]),
+        "mangle" => {
+            let key = &value["key"];
+            // The mark of a connection, and what `nft monitor trace` shows.
+            let kept =
+                is_known(&key["ct"]["key"], &["mark", "label"]) || key["meta"]["key"] == "nftrace";
+            (!kept).then(|| "it changes packets".into())
+        }
+        // Sets that packets are added to, and what is done for each element.
+        "set" | "map" | "meter" => {
+            let done = value["stmt"].as_array().into_iter().flatten();
+            let mut done = done.filter_map(Value::as_object).flatten().map(of_pair);
+            expression(&value["elem"])
+                .or_else(|| done.find_map(|(kind, value)| statement(kind, value)))
+        }
+        "xt" => {
+            let known: &[&str] = if value["type"] == "match" {
+                &XT_MATCHES
+            } else {
+                &XT_TARGETS
+            };
+            let name = &value["name"];
+            (!is_known(name, known)).then(|| format!("xt {}", name.as_str().unwrap_or("?")))
+        }
+        _ if STATEMENTS.contains(&kind) => None,
+        _ => Some(kind.into()),
+    }
+}
+
+/// What of an expression differs from packet to packet.
+fn expression(value: &Value) -> Option<String> {
+    match value {
+        Value::Array(values) => values.iter().find_map(expression),
+        Value::Object(object) => object.iter().map(of_pair).find_map(part),
+        _ => None,
+    }
+}
+
+fn part((kind, value): (&str, &Value)) -> Option<String> {
+    let key = &value["key"];
+    let told = || format!("{kind} {}", key.as_str().unwrap_or("?"));
+    match kind {
+        "meta" => (!is_known(key, &META)).then(told),
+        "ct" => (!is_known(key, &CT)).then(told),
+        "payload" => field(value),
+        "elem" => expression(value.get("val").unwrap_or(value)),
+        "map" => expression(key),
+        _ if CONSTANTS.contains(&kind) => None,
+        _ if COMPOUND.contains(&kind) => expression(value),
+        _ => Some(kind.into()),
+    }
+}
+
+/// What of a header's field differs from packet to packet.
+fn field(payload: &Value) -> Option<String> {
+    let (Some(protocol), Some(field)) = (payload["protocol"].as_str(), payload["field"].as_str())
+    else {
+        return Some("bytes of packets".into());
+    };
+    let is_inner = payload.get("tunnel").is_some();
+    let known = FIELDS.iter().find(|(of, _)| *of == protocol);
+    // Those of other protocols packets of flows have not.
+    let is_same = known.is_none_or(|(_, fields)| fields.contains(&field));
+    (is_inner || !is_same).then(|| format!("{protocol} {field}"))
+}
+
+fn is_known(word: &Value, known: &[&str]) -> bool {
+    word.as_str().is_some_and(|word| known.contains(&word))
+}
