@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::{assert_installed, theirs};
 use crate::firewall::warnings;
 use crate::host::{Host, OUTSIDE, Running, UPLINK};
+use crate::publish::flows_rules::{PASSES, doctor};
 use crate::publish::{publish, serve, url, who};
 
 /// The daemon of a host, and what its containers are.
@@ -142,6 +143,7 @@ fn docker_and_ours_work_side_by_side() {
     );
     follow_doctor(&host);
     assert_side_by_side(&host, &ours, &dockers);
+    assert_eq!(doctor(&host), PASSES);
 
     // What we do changes nothing of theirs, and what Docker does changes nothing of ours.
     let rules = theirs(&host);

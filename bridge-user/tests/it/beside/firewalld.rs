@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{assert_installed, theirs};
 use crate::firewall::warnings;
 use crate::host::{Host, OUTSIDE, Running, UPLINK, wait_until};
+use crate::publish::flows_rules::{PASSES, doctor};
 use crate::publish::{publish, serve, url, who};
 
 /// Starts it, with what it comes with as its configuration, and waits until it has its rules.
@@ -59,6 +60,7 @@ fn firewalld_and_ours_work_side_by_side() {
     assert_eq!(warnings(&host), []);
     published();
     assert!(leads_out());
+    assert_eq!(doctor(&host), PASSES);
     for address in web.addresses() {
         assert!(!host.ping_quickly("stranger", &address), "{address}");
     }

@@ -100,8 +100,8 @@ impl Host {
         lines.map(str::to_owned).collect()
     }
 
-    /// The ruleset without handles, and without the number of the transaction that wrote our table: one
-    /// that was written anew is the same table.
+    /// The ruleset without handles, table by table, and without the number of the transaction that wrote
+    /// ours: one that was written anew is the same table.
     pub(crate) fn rules(&self) -> Vec<String> {
         let rules = self.call("nft -j list ruleset").json();
         let mut entries = array(&rules["nftables"]).to_vec();
@@ -118,6 +118,11 @@ impl Host {
                 }
             }
         }
+        entries.sort_by_key(|entry| {
+            let object = entry.as_object().and_then(|kinds| kinds.values().next());
+            let of = |key: &str| object.and_then(|object| object[key].as_str().map(str::to_owned));
+            (of("table").or_else(|| of("name")), of("family"))
+        });
         entries.iter().map(ToString::to_string).collect()
     }
 }

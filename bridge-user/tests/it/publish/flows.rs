@@ -294,6 +294,50 @@ fn the_way_may_have_a_smaller_mtu() {
 }
 
 #[test]
+fn the_mtu_of_a_route_is_heeded() {
+    let host = Host::new();
+    host.outside();
+    host.create(&format!("{BPF} --ipv6 n"));
+    publish(&host, "-p 5353:53/udp n web");
+    // Answers are as long as questions.
+    let server = host.within("web", || UdpSocket::bind(("::", 53)));
+    thread::spawn(move || {
+        let mut bytes = [0; 2000];
+        while let Ok((length, from)) = server.recv_from(&mut bytes) {
+            // The first one that is too long is refused.
+            let _ = server.send_to(&bytes[..length], from);
+        }
+    });
+    // Of what comes there, before fragments are put together.
+    let chain = "type filter hook prerouting priority -450; meta length > 1300 counter";
+    host.exec("outside", "nft")
+        .arg(&format!("table inet probe {{ chain c {{ {chain}; }}; }}"))
+        .ok();
+    for (family, to) in [("-4", OUTSIDE[0]), ("-6", OUTSIDE[1])] {
+        let route = format!("ip {family} route add {to} dev up0 mtu 1300");
+        host.call(&route).ok();
+    }
+    for (address, any) in UPLINK.iter().zip(["0.0.0.0", "::"]) {
+        let socket = outside_socket(&host, any);
+        let at = url(address, 5353);
+        let mut answered = 0;
+        for turn in 0..100 {
+            for length in [10, 1400] {
+                let answer = ask(&socket, &vec![0x55; length], &at);
+                answered += usize::from(answer.is_some());
+                assert!(
+                    answer.is_some() || turn < 3,
+                    "{at}, turn {turn}: {length} bytes"
+                );
+            }
+        }
+        assert!(answered >= 195, "{at}: {answered}");
+    }
+    let counted = host.exec("outside", "nft list table inet probe").ok();
+    assert!(counted.contains("counter packets 0 bytes 0"), "{counted}");
+}
+
+#[test]
 fn connections_that_ended_are_not_tracked_as_open() {
     let host = Host::new();
     host.outside();

@@ -74,7 +74,7 @@ const OF_PACKETS: [(&str, &str); 17] = [
 ];
 
 /// What doctor says of published ports.
-fn doctor(host: &Host) -> String {
+pub(crate) fn doctor(host: &Host) -> String {
     let printed = host.bridge_user("doctor --format json").run().stdout;
     let findings = printed
         .lines()
@@ -85,7 +85,8 @@ fn doctor(host: &Host) -> String {
     text(&finding.expect("it looks at them")["Detail"])
 }
 
-const PASSES: &str =
+/// That flows pass the firewall by.
+pub(crate) const PASSES: &str =
     "what the firewall let through passes it by: no rule of others has to see each packet";
 
 #[test]

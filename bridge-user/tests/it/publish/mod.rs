@@ -2,7 +2,7 @@
 
 mod chosen;
 mod flows;
-mod flows_rules;
+pub(crate) mod flows_rules;
 mod flows_tracked;
 mod given;
 mod hairpin;
