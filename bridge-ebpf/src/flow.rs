@@ -127,13 +127,15 @@ pub fn inward<T: Tables>(
 /// Whether a packet that the host sends to the endpoint of a slot is the one that came in by the
 /// flow's uplink, translated.
 #[inline(always)]
-pub fn came_in(segment: &Segment, flow: &FlowEntry, seen: &Seen) -> bool {
-    seen.hash != 0
-        // Before connection tracking has seen who asks agree (RFC 9293, 3.5), a connection is none to it,
-        // and soon forgotten.
-        && !segment.begins()
-        && seen.hash == flow.hash_in
-        && seen.ifindex == flow.ifindex_in
+pub fn came_in(flow: &FlowEntry, seen: &Seen) -> bool {
+    seen.hash != 0 && seen.hash == flow.hash_in && seen.ifindex == flow.ifindex_in
+}
+
+/// What that says of the packets behind it: when one passed. Before connection tracking has seen who asks
+/// agree (RFC 9293, 3.5), a connection is none to it, and soon forgotten: a SYN speaks for none.
+#[inline(always)]
+pub fn passed(segment: &Segment, seen: &Seen) -> u64 {
+    if segment.begins() { 0 } else { seen.now }
 }
 
 /// A packet of an endpoint, by its slot, which may send it, of this length. Where none as long came out, the
@@ -149,7 +151,7 @@ pub fn outward(
         && flow.passed_in != 0
         && flow.slot == slot
         && flow.ifindex_out != 0
-        && length <= flow.longest_out;
+        && (length <= flow.longest_out || length <= segment.least());
     if trusted && segment.is_settled(flow.closing == 0) && segment.hops > 1 {
         let translation = Translation {
             link: flow.link,

@@ -33,7 +33,8 @@ pub use answer::{ARP_OPERATION, ArpReply, NA_LENGTH, arp_reply, neighbour_advert
 pub use count::{Weight, count};
 pub use decide::decide;
 pub use flow::{
-    Inward, Outward, Seen, TRUST_NS, came_in, came_out, inward, longest, outward, takes_flows,
+    Inward, Outward, Seen, TRUST_NS, came_in, came_out, inward, longest, outward, passed,
+    takes_flows,
 };
 pub use frame::{Frame, HEADERS_MAX};
 pub use hairpin::{Asked, asked};

@@ -104,6 +104,13 @@ impl Segment {
         open && (self.protocol == PROTO_UDP || self.flags & (FIN | SYN | RST | ACK) == ACK)
     }
 
+    /// Length of frames that every way takes: what every host has to take of IPv4 (RFC 791, 3.1), and
+    /// IPv6's least MTU (RFC 8200, 5), with the Ethernet header.
+    #[inline(always)]
+    pub(crate) fn least(&self) -> u32 {
+        IP as u32 + if self.ipv6 { 1280 } else { 576 }
+    }
+
     /// Whether it ends a direction of a connection.
     #[inline(always)]
     pub fn ends(&self) -> bool {

@@ -2,7 +2,7 @@
 //! holds no policy: that is `bridge_ebpf::host_leg`.
 
 use aya_ebpf::{bindings::TC_ACT_UNSPEC, programs::TcContext};
-use bridge_ebpf::{Seen, Segment, asked, came_in, host_leg, passes_bridge, takes_flows};
+use bridge_ebpf::{Seen, Segment, asked, came_in, host_leg, passed, passes_bridge, takes_flows};
 
 use super::Maps;
 use crate::{
@@ -58,7 +58,7 @@ fn note_flow(ctx: &TcContext, from: u32, slot: u16) {
         hash: nat::hash_there(ctx),
         now: flows::now(),
     };
-    if came_in(&segment, flow.get(), &seen) {
-        flow.pass_in(slot, seen.now);
+    if came_in(flow.get(), &seen) {
+        flow.pass_in(slot, passed(&segment, &seen));
     }
 }

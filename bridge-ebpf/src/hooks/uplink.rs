@@ -91,7 +91,10 @@ fn note_flow(ctx: &TcContext, from: u32) {
         return;
     };
     let longest_out = longest(there, nat::length(ctx), seen.now);
-    if there.link == link && there.ifindex_out == ifindex_out {
+    if there.passed_out == 0 {
+        flow.begin_way(ifindex_out, link);
+        flow.pass_out(longest_out, seen.now);
+    } else if there.link == link && there.ifindex_out == ifindex_out {
         flow.pass_out(longest_out, seen.now);
     } else {
         // At once: half of one way and half of another is none.

@@ -70,6 +70,16 @@ impl Flow {
         }
     }
 
+    /// The way that answers take, where none has left yet: nobody looks at it before one has.
+    #[inline(always)]
+    pub(crate) fn begin_way(&self, ifindex: u32, link: [u16; 6]) {
+        // SAFETY: as in `try_in`.
+        unsafe {
+            (&raw mut (*self.0).ifindex_out).write_volatile(ifindex);
+            (&raw mut (*self.0).link).write_volatile(link);
+        }
+    }
+
     /// Likewise of one from the endpoint; `longest` is what came out at most.
     #[inline(always)]
     pub(crate) fn pass_out(&self, longest: u32, now: u64) {

@@ -2,6 +2,7 @@
 
 use bridge_common::FlowEntry;
 
+use super::super::passed as passed_at;
 use super::super::{Outward, Seen, TRUST_NS, came_in, came_out, longest, outward};
 use super::{ACK, CLIENT, HOST, LONGEST, NOW, SYN, begun, passed, seen, segment, world};
 use crate::nat::End;
@@ -22,9 +23,10 @@ fn to_endpoint(flags: u8) -> Segment {
 fn only_the_packet_that_went_in_came_out() {
     let world = world();
     let asking = to_endpoint(ACK);
-    assert!(came_in(&asking, &begun(), &seen()));
+    assert!(came_in(&begun(), &seen()));
     // Nothing passes by before the handshake is done.
-    assert!(!came_in(&to_endpoint(SYN), &begun(), &seen()));
+    assert_eq!(passed_at(&asking, &seen()), NOW);
+    assert_eq!(passed_at(&to_endpoint(SYN), &seen()), 0);
     for wrong in [
         Seen { hash: 12, ..seen() },
         Seen {
@@ -32,13 +34,13 @@ fn only_the_packet_that_went_in_came_out() {
             ..seen()
         },
     ] {
-        assert!(!came_in(&asking, &begun(), &wrong), "{wrong:?}");
+        assert!(!came_in(&begun(), &wrong), "{wrong:?}");
     }
     let unknown = FlowEntry {
         hash_in: 0,
         ..begun()
     };
-    assert!(!came_in(&asking, &unknown, &Seen { hash: 0, ..seen() }));
+    assert!(!came_in(&unknown, &Seen { hash: 0, ..seen() }));
 
     let leaving = segment((HOST, 8080), (CLIENT, 4000), ACK, 63);
     let left = Seen {
@@ -82,6 +84,14 @@ fn answers_leave_as_the_firewall_let_them() {
     assert_eq!(to.link, [1, 2, 3, 4, 5, 6]);
     let longer = outward(&answer, &passed(), (1, LONGEST + 1), NOW);
     assert_eq!(longer, Outward::Tried, "none as long came out");
+    let short = FlowEntry {
+        longest_out: 60,
+        ..passed()
+    };
+    for (length, leaves) in [(590, true), (591, false)] {
+        let way = outward(&answer, &short, (1, length), NOW);
+        assert_eq!(way != Outward::Tried, leaves, "{length}");
+    }
     for flow in [
         FlowEntry {
             passed_out: NOW - TRUST_NS,
