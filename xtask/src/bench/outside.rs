@@ -48,7 +48,7 @@ const WAYS: &[Way] = &[
     },
     Way {
         name: "ours",
-        behind: Behind::Ours("-o bridge-user.publish=bpf"),
+        behind: Behind::Ours(""),
         goals: Some([1.30, 1.30, 1.25, 0.85]),
     },
     Way {
