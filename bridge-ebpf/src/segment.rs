@@ -16,6 +16,11 @@ pub(crate) const IP: usize = 14;
 pub(crate) const UPPER4: usize = IP + 20;
 pub(crate) const UPPER6: usize = IP + 40;
 
+/// Frames that every way takes: with what every host takes of IPv4 (RFC 791, 3.1), and IPv6's least MTU
+/// (RFC 8200, 5).
+const LEAST4: u32 = 14 + 576;
+const LEAST6: u32 = 14 + 1280;
+
 /// IPv4's version and length of a header without options (RFC 791, 3.1).
 pub(crate) const PLAIN4: u8 = 0x45;
 /// Its "more fragments" and fragment offset.
@@ -104,11 +109,27 @@ impl Segment {
         open && (self.protocol == PROTO_UDP || self.flags & (FIN | SYN | RST | ACK) == ACK)
     }
 
-    /// Length of frames that every way takes: what every host has to take of IPv4 (RFC 791, 3.1), and
-    /// IPv6's least MTU (RFC 8200, 5), with the Ethernet header.
+    /// Length of frames that every way takes.
     #[inline(always)]
     pub(crate) fn least(&self) -> u32 {
-        IP as u32 + if self.ipv6 { 1280 } else { 576 }
+        if self.ipv6 { LEAST6 } else { LEAST4 }
+    }
+
+    /// Length of its headers, Ethernet's among them.
+    #[inline(always)]
+    pub fn headers<F: Frame>(&self, frame: &F) -> u32 {
+        let (upper, before) = if self.ipv6 {
+            (UPPER6, 14 + 40)
+        } else {
+            (UPPER4, 14 + 20)
+        };
+        let length = if self.protocol == PROTO_UDP {
+            8
+        } else {
+            // TCP's data offset, in units of four bytes (RFC 9293, 3.1).
+            frame.u8(upper + 12).map_or(20, |byte| 4 * (byte >> 4))
+        };
+        before + u32::from(length)
     }
 
     /// Whether it ends a direction of a connection.

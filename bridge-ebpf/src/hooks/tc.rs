@@ -62,7 +62,7 @@ fn past_firewall(ctx: &TcContext, slot: u16) -> Option<(u32, Segment, Translatio
     }
     let segment = Segment::read(&Packet(ctx), false)?;
     let flow = flows::find(&segment.flow_out())?;
-    let frame = (slot, nat::length(ctx));
+    let frame = (slot, nat::length(ctx, &segment));
     match outward(&segment, flow.get(), frame, flows::now()) {
         Outward::Uplink(ifindex, to) if nat::fits(ctx, ifindex) => Some((ifindex, segment, to)),
         _ => {

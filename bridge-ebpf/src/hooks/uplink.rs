@@ -90,7 +90,7 @@ fn note_flow(ctx: &TcContext, from: u32) {
     let (ifindex_out, Some(link)) = (skb::ifindex(ctx), packet.units()) else {
         return;
     };
-    let longest_out = longest(there, nat::length(ctx), seen.now);
+    let longest_out = longest(there, nat::length(ctx, &segment), seen.now);
     if there.passed_out == 0 {
         flow.begin_way(ifindex_out, link);
         flow.pass_out(longest_out, seen.now);

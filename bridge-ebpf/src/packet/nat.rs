@@ -13,8 +13,6 @@ use super::Packet;
 
 /// Length of frames that every link takes: IPv6's least MTU (RFC 8200, 5), and the Ethernet header.
 const SHORT: u32 = 1280 + 14;
-/// Length of the headers of Ethernet, IPv6, and TCP with all options there may be (RFC 9293, 3.1).
-const HEADERS: u32 = 14 + 40 + 60;
 /// `BPF_MTU_CHK_SEGS` of `include/uapi/linux/bpf.h`: the segments that a frame stands for.
 const CHECK_SEGMENTS: u64 = 1;
 /// Where the checksum is behind the IP header: TCP's (RFC 9293, 3.1), UDP's (RFC 768).
@@ -76,14 +74,13 @@ pub(crate) fn is_for_host(ctx: &TcContext) -> bool {
     unsafe { (*ctx.skb.skb).pkt_type == super::skb::PACKET_HOST }
 }
 
-/// Length of the frame, or of each segment that it stands for, as far as it is known here: with the most
-/// that headers take.
+/// Length of the frame, or of each segment that it stands for.
 #[inline(always)]
-pub(crate) fn length(ctx: &TcContext) -> u32 {
+pub(crate) fn length(ctx: &TcContext, segment: &Segment) -> u32 {
     // SAFETY: as in `hash_there`.
     match unsafe { (*ctx.skb.skb).gso_size } {
         0 => ctx.len(),
-        size => size + HEADERS,
+        size => size + segment.headers(&Packet(ctx)),
     }
 }
 

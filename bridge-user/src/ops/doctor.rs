@@ -95,14 +95,14 @@ pub fn doctor(paths: &Paths, daemon: Option<&SeenDaemon>) -> Vec<Finding> {
     findings.push(jit());
     findings.push(cgroups());
     findings.extend(tools());
-    let ruleset = Ruleset::read();
-    let known = ruleset.as_ref().ok();
-    let is_needed = |ipv6| known.is_some_and(|ruleset| ruleset.leads_out(ipv6));
+    let ruleset = Ruleset::read().ok();
+    let ruleset = ruleset.as_ref();
+    let is_needed = |ipv6| ruleset.is_some_and(|ruleset| ruleset.leads_out(ipv6));
     findings.extend(forwarding([false, true].map(is_needed)));
     findings.push(br_netfilter());
-    findings.extend(firewall::foreign_chains(known));
+    findings.extend(firewall::foreign_chains(ruleset));
     findings.extend(firewall::legacy_iptables());
-    findings.push(firewall::packets(&ruleset));
+    findings.extend(firewall::packets(ruleset));
     findings.extend(dns::findings(paths, daemon));
     findings
 }

@@ -62,8 +62,7 @@ impl Context {
         {
             errors.note(self.reconcile_network(&network.id, false));
         }
-        let uplinks = self.uplinks(&networks, &all)?;
-        if !(pinned.holds_uplinks(&uplinks) && self.flows_are_right(&networks)?) {
+        if !self.uplinks_are_right(&networks, &all, &pinned)? {
             let _lock = self.lock(Object::Shared)?;
             errors.note(self.ensure_uplinks());
         }

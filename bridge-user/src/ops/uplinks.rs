@@ -19,47 +19,90 @@ const LIBERAL: &str = "netfilter/nf_conntrack_tcp_be_liberal";
 const UNACKNOWLEDGED: &str = "netfilter/nf_conntrack_tcp_timeout_unacknowledged";
 const ESTABLISHED: &str = "netfilter/nf_conntrack_tcp_timeout_established";
 
+/// What networks publish by this road.
+struct Flows {
+    /// Something whose flows pass by whatever others' rules are.
+    asked: bool,
+    /// Something whose flows pass by as long as these let them.
+    left: bool,
+    /// What they ask; `None` where they have to be looked at.
+    rules: Option<OthersRules>,
+}
+
+impl Flows {
+    fn may_be(&self) -> bool {
+        self.asked || self.left
+    }
+
+    fn rules_let_pass(&self) -> bool {
+        self.rules == Some(OthersRules::LetFlowsPass)
+    }
+
+    /// Whether any pass by, with or without an uplink: connections that began while there was one go on.
+    fn are(&self) -> bool {
+        self.asked || (self.left && self.rules_let_pass())
+    }
+}
+
 impl Context {
     /// Makes the programs be at every uplink as long as something is published by them, and nowhere
     /// else. The caller holds what all share.
     pub(super) fn ensure_uplinks(&mut self) -> Result<(), Error> {
         let there = bpf::Pinned::look().uplinks();
         let networks = self.store.rows().networks()?;
-        let may_have_flows = self.may_have_flows(&networks)?;
-        if may_have_flows && self.others_rules()?.is_none() {
-            self.look_at_others_rules()?;
+        let mut flows = self.flows(&networks)?;
+        if flows.left && flows.rules.is_none() {
+            flows.rules = Some(self.look_at_others_rules()?);
         }
         let links = netlink::links(&mut self.netlink)?;
-        let wanted = self.uplinks(&networks, &links)?;
+        let wanted = self.uplinks_of(&flows, &networks, &links)?;
         let mut errors = Errors::default();
-        if self.have_flows(&networks)? {
+        if flows.are() {
             // Nothing passes the firewall by before connection tracking puts up with it.
-            self.have_tracking_bear_with_it()?;
+            self.ensure_tracking_puts_up()?;
         }
         for link in links.iter().filter(|link| wanted.contains(&link.index)) {
             errors.note(bpf::ensure_uplink(link.index, &link.name));
         }
-        if may_have_flows {
-            let passes = self.rules_let_pass()?;
-            errors.note(bpf::ensure_passing(passes));
+        if flows.may_be() {
+            errors.note(bpf::ensure_passing(flows.rules_let_pass()));
+            fault::step();
         }
         for gone in there.difference(&wanted) {
             errors.note(bpf::ensure_uplink_absent(*gone));
         }
-        if !may_have_flows {
+        if !flows.may_be() {
             errors.note(self.put_back(SysctlGroup::Netfilter));
         }
         errors.into_result()
     }
 
-    /// The uplinks that are to have the programs, by index: those that default routes leave by, and
-    /// hardware; of Ethernet, for others have no MAC addresses. Frames of a bridge's ports come by it.
-    pub(super) fn uplinks(
+    /// Whether all is as `ensure_uplinks` makes it.
+    pub(super) fn uplinks_are_right(
         &mut self,
         networks: &[Network],
         links: &[Link],
+        pinned: &bpf::Pinned,
+    ) -> Result<bool, Error> {
+        let flows = self.flows(networks)?;
+        let wanted = self.uplinks_of(&flows, networks, links)?;
+        if !pinned.holds_uplinks(&wanted) || (flows.left && flows.rules.is_none()) {
+            return Ok(false);
+        }
+        let passes = Some(flows.rules_let_pass());
+        Ok(!flows.may_be()
+            || bpf::is_passing() == passes && (!flows.are() || tracking_to_change().is_empty()))
+    }
+
+    /// The uplinks that are to have the programs, by index: those that default routes leave by, and
+    /// hardware; of Ethernet, for others have no MAC addresses. Frames of a bridge's ports come by it.
+    fn uplinks_of(
+        &mut self,
+        flows: &Flows,
+        networks: &[Network],
+        links: &[Link],
     ) -> Result<BTreeSet<u32>, Error> {
-        if !self.have_flows(networks)? {
+        if !flows.are() {
             return Ok(BTreeSet::new());
         }
         let default = netlink::default_links(&mut self.netlink)?;
@@ -80,50 +123,24 @@ impl Context {
             .collect())
     }
 
-    /// Whether others' rules were looked at, where flows may pass by, and connection tracking puts up with
-    /// those that do.
-    pub(super) fn flows_are_right(&self, networks: &[Network]) -> Result<bool, Error> {
-        if !self.may_have_flows(networks)? {
-            return Ok(true);
-        }
-        let is_borne = !self.have_flows(networks)? || unborne().is_empty();
-        Ok(is_borne && self.others_rules()?.is_some())
-    }
-
-    /// Whether a network publishes something that may pass the firewall by, with or without an uplink.
-    fn may_have_flows(&self, networks: &[Network]) -> Result<bool, Error> {
-        Ok(!self.publishing_by_flows(networks)?.is_empty())
-    }
-
-    /// Whether what it publishes does: connections that began while there was an uplink go on.
-    fn have_flows(&self, networks: &[Network]) -> Result<bool, Error> {
-        let publishing = self.publishing_by_flows(networks)?;
-        let asks = publishing.iter().any(|network| network.asks_for_flows());
-        Ok(asks || (!publishing.is_empty() && self.rules_let_pass()?))
-    }
-
-    fn publishing_by_flows<'n>(&self, networks: &'n [Network]) -> Result<Vec<&'n Network>, Error> {
-        if !bpf::has_links() {
-            return Ok(Vec::new());
-        }
-        let publishing = self.store.rows().publishing_networks(&self.boot_id)?;
-        let mut networks: Vec<&Network> = networks.iter().collect();
-        networks.retain(|network| network.has_flows() && publishing.contains(&network.id));
-        Ok(networks)
-    }
-
-    /// Whether no rule of others has to see each packet, as far as they were looked at.
-    fn rules_let_pass(&self) -> Result<bool, Error> {
-        Ok(self.others_rules()? == Some(OthersRules::LetFlowsPass))
-    }
-
-    /// `None` where they are to be looked at. nf_tables counts its transactions, so with a new rule our table
-    /// is written again; iptables-legacy counts nothing.
-    fn others_rules(&self) -> Result<Option<OthersRules>, Error> {
-        let known = self.store.rows().others_rules()?;
-        let is_outdated =
-            |rules: &_| *rules == OthersRules::LetFlowsPass && nft::legacy_tables().is_some();
-        Ok(known.filter(|rules| !is_outdated(rules)))
+    fn flows(&self, networks: &[Network]) -> Result<Flows, Error> {
+        let rows = self.store.rows();
+        let publishing = rows.publishing_networks(&self.boot_id)?;
+        let by_flows = networks.iter().filter(|network| {
+            network.has_flows() && publishing.contains(&network.id) && bpf::has_links()
+        });
+        let (asked, left): (Vec<_>, Vec<_>) = by_flows.partition(|n| n.asks_for_flows());
+        // nf_tables counts its transactions, so with a new rule our table is written again;
+        // iptables-legacy counts nothing.
+        let is_outdated = |rules: &OthersRules| {
+            *rules == OthersRules::LetFlowsPass && nft::legacy_tables().is_some()
+        };
+        let rules = rows.others_rules()?;
+        Ok(Flows {
+            asked: !asked.is_empty(),
+            rules: rules.filter(|rules| left.is_empty() || !is_outdated(rules)),
+            left: !left.is_empty(),
+        })
     }
 
     /// What rules of others there are is to be looked at again.
@@ -135,25 +152,34 @@ impl Context {
         Ok(())
     }
 
-    fn look_at_others_rules(&mut self) -> Result<(), Error> {
-        let rules = nft::others_rules(&nft::Ruleset::read());
+    /// Rules that cannot be read may ask for anything, and are looked at again by the next command.
+    fn look_at_others_rules(&mut self) -> Result<OthersRules, Error> {
+        let rules = match nft::Ruleset::read_rules() {
+            Ok(ruleset) => nft::others_rules(&ruleset),
+            Err(error) => {
+                tracing::warn!(
+                    "warning: every packet goes by the firewall, for its rules cannot be read: {error}"
+                );
+                return Ok(OthersRules::SeeEachPacket(error.to_string()));
+            }
+        };
         tracing::info!("rules of others: {rules:?}");
         self.store
             .write(|rows| rows.set_others_rules(Some(&rules)))?;
         fault::step();
-        Ok(())
+        Ok(rules)
     }
 
     /// What it was is recorded first: who comes after a crash can put it back.
-    fn have_tracking_bear_with_it(&mut self) -> Result<(), Error> {
-        let saved = unborne();
-        if saved.is_empty() {
+    fn ensure_tracking_puts_up(&mut self) -> Result<(), Error> {
+        let changes = tracking_to_change();
+        if changes.is_empty() {
             return Ok(());
         }
         let Self { store, boot_id, .. } = self;
-        store.write(|rows| rows.save_sysctls(boot_id, &saved))?;
+        store.write(|rows| rows.save_sysctls(boot_id, &changes))?;
         fault::step();
-        for SavedSysctl { key, ours, .. } in &saved {
+        for SavedSysctl { key, ours, .. } in &changes {
             sysctl::write(key, ours)?;
             fault::step();
         }
@@ -161,23 +187,23 @@ impl Context {
     }
 }
 
-/// What connection tracking has to have otherwise to bear with flows that pass by.
-fn unborne() -> Vec<SavedSysctl> {
-    let otherwise = |key: &str, before: String, ours: &str| SavedSysctl {
+/// What of connection tracking has to be otherwise for it to put up with flows that pass by.
+fn tracking_to_change() -> Vec<SavedSysctl> {
+    let change = |key: &str, before: String, ours: &str| SavedSysctl {
         key: key.into(),
         before,
         ours: ours.into(),
     };
-    let mut unborne = Vec::new();
+    let mut changes = Vec::new();
     if let Some(before) = sysctl::read(LIBERAL).filter(|is| is == "0") {
-        unborne.push(otherwise(LIBERAL, before, "1"));
+        changes.push(change(LIBERAL, before, "1"));
     }
     let seconds = |text: &str| text.parse::<u64>().ok();
-    if let (Some(before), Some(established)) =
-        (sysctl::read(UNACKNOWLEDGED), sysctl::read(ESTABLISHED))
+    if let Some(before) = sysctl::read(UNACKNOWLEDGED)
+        && let Some(established) = sysctl::read(ESTABLISHED)
         && seconds(&before) < seconds(&established)
     {
-        unborne.push(otherwise(UNACKNOWLEDGED, before, &established));
+        changes.push(change(UNACKNOWLEDGED, before, &established));
     }
-    unborne
+    changes
 }

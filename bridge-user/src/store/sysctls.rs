@@ -26,8 +26,8 @@ impl Rows<'_> {
         Ok(query.query_row([boot_id, key], saved_from).optional()?)
     }
 
-    /// Records what sysctls are before they are changed. What is known of this boot already stays:
-    /// it was before.
+    /// Records what sysctls are before they are changed. What one was that is known of this boot already
+    /// stays: it was before.
     pub fn save_sysctls(self, boot_id: &str, sysctls: &[SavedSysctl]) -> Result<(), StoreError> {
         let sql = "DELETE FROM sysctls WHERE boot_id != ?1";
         self.0.execute(sql, [boot_id])?;

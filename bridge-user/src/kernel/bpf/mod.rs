@@ -45,7 +45,7 @@ pub use pinned::Pinned;
 pub use pins::{check_owner, is_bpffs, is_pinned, layout, purge};
 pub use port::{FdbRecord, Port};
 pub use sizes::{OtherSize, endpoints_max, other_sizes};
-pub use uplinks::{ensure_passing, ensure_uplink, ensure_uplink_absent};
+pub use uplinks::{ensure_passing, ensure_uplink, ensure_uplink_absent, is_passing};
 
 use crate::model::MapSizes;
 use error::failed;

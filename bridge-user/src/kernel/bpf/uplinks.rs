@@ -22,15 +22,20 @@ const EGRESS: &str = "-egress";
 
 /// Makes flows pass the firewall by where nobody said so, or not.
 pub fn ensure_passing(passes: bool) -> Result<(), BpfError> {
-    let mut map: Array<MapData, u32> = pins::map("PASSING")?;
-    let wanted = if passes { PASSING } else { 0 };
-    let is = map.get(&0, 0);
-    if is.map_err(failed("read an entry of", "map PASSING"))? == wanted {
+    if is_passing() == Some(passes) {
         return Ok(());
     }
+    let mut map: Array<MapData, u32> = pins::map("PASSING")?;
+    let wanted = if passes { PASSING } else { 0 };
     tracing::info!("map PASSING: {wanted}");
     let set = map.set(0, wanted, 0);
     set.map_err(failed("write an entry of", "map PASSING"))
+}
+
+/// Whether flows pass the firewall by where nobody said so; `None` where the map cannot be read.
+pub fn is_passing() -> Option<bool> {
+    let map: Array<MapData, u32> = pins::map("PASSING").ok()?;
+    Some(map.get(&0, 0).ok()? == PASSING)
 }
 
 /// Makes the programs be at an uplink, by its index and name.

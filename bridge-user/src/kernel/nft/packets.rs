@@ -14,7 +14,6 @@ mod asks;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
-use std::io;
 
 use serde_json::Value;
 
@@ -55,13 +54,10 @@ impl fmt::Display for PacketRule {
     }
 }
 
-/// What rules of others ask of flows. Those that cannot be looked at may ask for anything.
-pub fn others_rules(ruleset: &io::Result<Ruleset>) -> OthersRules {
-    let of_nft = match ruleset {
-        Ok(ruleset) => ruleset.packet_rule().map(|rule| rule.to_string()),
-        Err(error) => Some(format!("rules that cannot be read: {error}")),
-    };
-    let rule = of_nft.or_else(legacy_tables);
+/// What rules of others ask of flows.
+pub fn others_rules(ruleset: &Ruleset) -> OthersRules {
+    let rule = ruleset.packet_rule().map(|rule| rule.to_string());
+    let rule = rule.or_else(legacy_tables);
     rule.map_or(OthersRules::LetFlowsPass, OthersRules::SeeEachPacket)
 }
 
@@ -81,7 +77,7 @@ impl Ruleset {
     /// The first rule of others that has to see each packet of a flow.
     pub fn packet_rule(&self) -> Option<PacketRule> {
         let chains = Chains::of(self);
-        chains.answering().or_else(|| chains.first())
+        chains.of_connections().or_else(|| chains.first())
     }
 }
 
@@ -92,52 +88,106 @@ type Name<'r> = [&'r str; 3];
 struct Chains<'r> {
     /// Those at hooks, which nothing leads to.
     bases: BTreeSet<Name<'r>>,
-    /// Those of them that flows come by.
-    entries: Vec<Name<'r>>,
+    /// Those of them that flows come by, and whether connection tracking has seen what does.
+    entries: Vec<(Name<'r>, bool)>,
+    /// Those of NAT, which see the first packet of a flow.
+    nat: Vec<Name<'r>>,
     /// All that have rules.
     rules: BTreeMap<Name<'r>, Vec<&'r Value>>,
     /// Families and tables that have maps which lead to chains.
     leading: BTreeSet<[&'r str; 2]>,
+    /// Chains that only tell of packets.
+    telling: BTreeSet<Name<'r>>,
+    /// Sets and maps whose own statements have to see each packet, by family and table, and what one is.
+    asking: BTreeMap<[&'r str; 2], (BTreeSet<&'r str>, String)>,
 }
 
 impl<'r> Chains<'r> {
     fn of(ruleset: &'r Ruleset) -> Self {
         let all = |kind| {
             let objects = ruleset.all(kind);
-            objects.filter(|object| object["table"] != "bridge_user")
-        };
-        let is_entry = |chain: &&Value| {
-            let has = |key: &str, known: &[&str]| known.contains(&text(chain, key));
-            // Chains of NAT see the first packet of a flow.
-            has("hook", &HOOKS) && has("family", &FAMILIES) && chain["type"] != "nat"
+            objects.filter(|object| object["table"] != "bridge_user" || object["family"] != "inet")
         };
         let bases: Vec<&Value> = all("chain")
             .filter(|chain| chain.get("hook").is_some())
             .collect();
+        let on_way = |chain: &&Value| {
+            let has = |key: &str, known: &[&str]| known.contains(&text(chain, key));
+            has("hook", &HOOKS) && has("family", &FAMILIES)
+        };
+        let (nat, others): (Vec<&Value>, _) =
+            (bases.iter().copied().filter(on_way)).partition(|chain| chain["type"] == "nat");
+        // `NF_IP_PRI_CONNTRACK` (include/uapi/linux/netfilter_ipv4.h, v6.18).
+        let is_tracked = |chain: &Value| {
+            let hook = text(chain, "hook");
+            hook != "ingress" && (hook != "prerouting" || chain["prio"].as_i64() > Some(-200))
+        };
         let mut rules: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for rule in all("rule") {
             rules.entry(name(rule, "chain")).or_default().push(rule);
         }
-        let leading = all("map").filter(|map| map["map"] == "verdict");
-        Self {
+        let mut asking = BTreeMap::new();
+        for set in all("set").chain(all("map")) {
+            if let Some(what) = asks::of_elements(set) {
+                let of_table: &mut (BTreeSet<_>, _) = asking.entry(table(set)).or_default();
+                of_table.0.insert(text(set, "name"));
+                of_table.1 = what;
+            }
+        }
+        let mut chains = Self {
             bases: bases.iter().map(|chain| name(chain, "name")).collect(),
-            entries: bases
+            entries: others
                 .into_iter()
-                .filter(is_entry)
-                .map(|c| name(c, "name"))
+                .map(|chain| (name(chain, "name"), is_tracked(chain)))
                 .collect(),
+            nat: nat.into_iter().map(|chain| name(chain, "name")).collect(),
             rules,
-            leading: leading
-                .map(|map| [text(map, "family"), text(map, "table")])
+            leading: all("map")
+                .filter(|map| map["map"] == "verdict")
+                .map(table)
                 .collect(),
+            telling: BTreeSet::new(),
+            asking,
+        };
+        chains.find_telling();
+        chains
+    }
+
+    /// All chains but those that have another rule, or lead to such a one.
+    fn find_telling(&mut self) {
+        let all = self.rules.keys().copied();
+        self.telling = all.filter(|chain| !self.bases.contains(chain)).collect();
+        loop {
+            let tells = |chain: &Name<'r>| {
+                let mut rules = self.rules_of(*chain).iter();
+                rules.all(|rule| asks::only_tells(rule, |to| self.tells(beside(*chain, to))))
+            };
+            let left: BTreeSet<_> = self.telling.iter().copied().filter(tells).collect();
+            if left.len() == self.telling.len() {
+                return;
+            }
+            self.telling = left;
         }
     }
 
-    /// A rule that has the host answer for endpoints, at whatever hook.
-    fn answering(&self) -> Option<PacketRule> {
+    /// A rule on the way of a flow's first packet that has connection tracking change all of them, or one
+    /// that has the host answer for endpoints, at whatever hook.
+    fn of_connections(&self) -> Option<PacketRule> {
+        let mut waiting: Vec<_> = self.entries.iter().map(|(chain, _)| *chain).collect();
+        waiting.extend(&self.nat);
+        let mut on_way = BTreeSet::new();
+        while let Some(chain) = waiting.pop() {
+            if on_way.insert(chain) {
+                let rules = self.rules_of(chain).iter();
+                waiting.extend(rules.flat_map(|rule| self.beyond(chain, rule)));
+            }
+        }
         self.rules.iter().find_map(|(chain, rules)| {
-            let rule = rules.iter().find(|rule| asks::answers(rule))?;
-            Some(PacketRule::new(*chain, rule, "synproxy".into()))
+            rules.iter().find_map(|rule| {
+                let what = asks::of_connection(rule)?;
+                (what == "synproxy" || on_way.contains(chain))
+                    .then(|| PacketRule::new(*chain, rule, what.into()))
+            })
         })
     }
 
@@ -145,22 +195,34 @@ impl<'r> Chains<'r> {
     fn first(&self) -> Option<PacketRule> {
         let mut waiting = self.entries.clone();
         let mut seen = BTreeSet::new();
-        while let Some(chain) = waiting.pop() {
-            if !seen.insert(chain) || self.tells(chain) {
+        while let Some((chain, tracked)) = waiting.pop() {
+            if !seen.insert((chain, tracked)) || self.tells(chain) {
                 continue;
             }
             for rule in self.rules_of(chain) {
-                let tells = |to| self.tells(beside(chain, to));
-                if let Some(what) = asks::of_packets(rule, tells) {
+                if asks::is_for_others(rule, tracked) {
+                    continue;
+                }
+                if let Some(what) = self.of_packets(chain, rule) {
                     return Some(PacketRule::new(chain, rule, what));
                 }
-                if asks::accepts_established(rule) {
+                if tracked && asks::accepts_established(rule) {
                     break;
                 }
-                waiting.extend(self.beyond(chain, rule));
+                let beyond = self.beyond(chain, rule).into_iter();
+                waiting.extend(beyond.map(|to| (to, tracked)));
             }
         }
         None
+    }
+
+    fn of_packets(&self, chain: Name<'r>, rule: &'r Value) -> Option<String> {
+        let [family, table, _] = chain;
+        let of_sets = self.asking.get(&[family, table]);
+        let of_sets = of_sets.filter(|(sets, _)| asks::names(&rule["expr"], sets));
+        of_sets
+            .map(|(_, what)| what.clone())
+            .or_else(|| asks::of_packets(rule, |to| self.tells(beside(chain, to))))
     }
 
     fn rules_of(&self, chain: Name<'r>) -> &[&'r Value] {
@@ -180,18 +242,20 @@ impl<'r> Chains<'r> {
         beyond
     }
 
-    /// Whether a chain only tells of packets: what becomes of them does not depend on it. (Chains lead in
-    /// no circles: `nft_chain_validate`, net/netfilter/nf_tables_api.c, v6.18.)
+    /// Whether a chain only tells of packets: what becomes of them does not depend on it. One without rules
+    /// does.
     fn tells(&self, chain: Name<'r>) -> bool {
-        let mut rules = self.rules_of(chain).iter();
-        !self.bases.contains(&chain)
-            && rules.all(|rule| asks::only_tells(rule, |to| self.tells(beside(chain, to))))
+        self.telling.contains(&chain) || !self.rules.contains_key(&chain)
     }
 }
 
 /// A chain of the same table.
 fn beside<'r>([family, table, _]: Name<'r>, name: &'r str) -> Name<'r> {
     [family, table, name]
+}
+
+fn table(object: &Value) -> [&str; 2] {
+    ["family", "table"].map(|key| text(object, key))
 }
 
 fn name<'r>(object: &'r Value, key: &str) -> Name<'r> {

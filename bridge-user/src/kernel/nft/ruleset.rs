@@ -12,13 +12,22 @@ pub struct Ruleset(pub(crate) Vec<Value>);
 impl Ruleset {
     /// Asks nft, which wants root.
     pub fn read() -> io::Result<Self> {
-        let output = Command::new("nft")
-            .args(["-j", "list", "ruleset"])
-            .output()?;
+        Self::listed(&["-j", "list", "ruleset"])
+    }
+
+    /// The same without elements of sets, of which there may be very many.
+    pub fn read_rules() -> io::Result<Self> {
+        Self::listed(&["-j", "-t", "list", "ruleset"])
+    }
+
+    fn listed(arguments: &[&str]) -> io::Result<Self> {
+        let output = Command::new("nft").args(arguments).output()?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
-            let line = said.lines().next().unwrap_or_default();
-            return Err(io::Error::other(line.to_owned()));
+            let said = said.lines().next().map(str::to_owned);
+            return Err(io::Error::other(
+                said.unwrap_or_else(|| output.status.to_string()),
+            ));
         }
         let mut all: Value = serde_json::from_slice(&output.stdout)?;
         match all["nftables"].take() {

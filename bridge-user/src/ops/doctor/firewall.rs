@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
 use std::process::Command;
 
 use serde_json::Value;
 
 use super::{Finding, Status};
+use crate::kernel::bpf;
 use crate::kernel::nft::{Ruleset, others_rules};
 use crate::model::OthersRules;
 
@@ -321,18 +321,23 @@ pub(super) fn legacy_iptables() -> Vec<Finding> {
 }
 
 /// Whether flows from outside to published ports pass the firewall by, where nobody said so.
-pub(super) fn packets(ruleset: &io::Result<Ruleset>) -> Finding {
+pub(super) fn packets(ruleset: Option<&Ruleset>) -> Option<Finding> {
     const CHECK: &str = "published ports";
-    match others_rules(ruleset) {
-        OthersRules::LetFlowsPass => Finding::ok(
-            CHECK,
-            "what the firewall let through passes it by: no rule of others has to see each packet",
-        ),
-        OthersRules::SeeEachPacket(rule) => Finding::ok(
-            CHECK,
-            format!("every packet goes by the firewall, for {rule}"),
-        ),
-    }
+    let detail = match others_rules(ruleset?) {
+        OthersRules::LetFlowsPass => {
+            "what the firewall let through passes it by: no rule of others has to see each packet"
+                .into()
+        }
+        OthersRules::SeeEachPacket(rule) => {
+            let yet = if bpf::is_passing() == Some(true) {
+                "from the next command on "
+            } else {
+                ""
+            };
+            format!("{yet}every packet goes by the firewall, for {rule}")
+        }
+    };
+    Some(Finding::ok(CHECK, detail))
 }
 
 #[cfg(test)]

@@ -211,3 +211,198 @@ fn tables_of_iptables_legacy_may_have_any_rule() {
         "every packet goes by the firewall, for tables of iptables-legacy: ip filter"
     );
 }
+
+/// Rulesets of which each has to see each packet, or changes each: by itself, by what it reaches, or by
+/// what connection tracking does for it.
+const OF_PACKETS_TOO: [(&str, &str); 20] = [
+    (
+        "return, then drop",
+        "table inet t { chain c { type filter hook forward priority 0; limit rate 50/second return; drop; }; }",
+    ),
+    (
+        "return by length",
+        "table inet t { chain c { type filter hook forward priority 0; meta length < 1200 return; drop; }; }",
+    ),
+    (
+        "return in a chain that is jumped to",
+        "table inet t { chain u { limit rate 50/second return; drop; }; chain c { type filter hook forward priority 0; jump u; }; }",
+    ),
+    (
+        "continue is no verdict, but this is",
+        "table inet t { chain c { type filter hook forward priority 0; quota 1 mbytes return; drop; }; }",
+    ),
+    (
+        "goto a chain that only tells",
+        "table inet t { chain told { counter; }; chain c { type filter hook forward priority 0; limit rate 50/second goto told; drop; }; }",
+    ),
+    (
+        "helper where a connection is new",
+        "table inet t { ct helper h { type \"ftp\" protocol tcp; }; chain c { type filter hook prerouting priority 0; ct state new tcp dport 21 ct helper set \"h\"; }; }",
+    ),
+    (
+        "helper behind an accept of established",
+        "table inet t { ct helper h { type \"ftp\" protocol tcp; }; chain c { type filter hook forward priority 0; ct state established,related accept; tcp dport 21 ct helper set \"h\" accept; }; }",
+    ),
+    (
+        "helper in a chain of NAT",
+        "table inet t { ct helper h { type \"ftp\" protocol tcp; }; chain c { type nat hook prerouting priority -110; tcp dport 21 ct helper set \"h\"; }; }",
+    ),
+    (
+        "a table of our name of another family",
+        "table ip bridge_user { chain c { type filter hook forward priority 0; meta length > 1200 drop; }; }",
+    ),
+    (
+        "a set whose elements have limits",
+        "table inet t { set s { type ipv4_addr; size 128; flags dynamic; limit rate over 50/second; }; chain c { type filter hook forward priority 0; ip saddr @s drop; }; }",
+    ),
+    (
+        "a set with a limit, and who adds to it",
+        "table inet t { set s { type ipv4_addr; size 128; flags dynamic; limit rate over 50/second; }; chain c { type filter hook forward priority 0; add @s { ip saddr } drop; }; }",
+    ),
+    (
+        "a map whose elements have limits",
+        "table inet t { map m { type ipv4_addr : verdict; limit rate over 50/second; }; chain c { type filter hook forward priority 0; ip saddr vmap @m; }; }",
+    ),
+    (
+        "a meter",
+        "table inet t { chain c { type filter hook forward priority 0; meter m { ip saddr limit rate over 50/second } drop; }; }",
+    ),
+    (
+        "one of several flags",
+        "table inet t { chain c { type filter hook forward priority 0; tcp flags { syn, ack } limit rate over 50/second drop; }; }",
+    ),
+    (
+        "one of several flags behind a mask",
+        "table inet t { chain c { type filter hook forward priority 0; tcp flags & (syn|ack) { syn, ack } limit rate over 50/second drop; }; }",
+    ),
+    (
+        "established before there is a connection",
+        "table inet t { chain c { type filter hook prerouting priority raw; ct state established accept; limit rate over 50/second drop; }; }",
+    ),
+    (
+        "invalid before there is a connection",
+        "table inet t { chain c { type filter hook prerouting priority raw; ct state invalid limit rate over 50/second drop; }; }",
+    ),
+    (
+        "a limit before what it is for",
+        "table inet t { chain c { type filter hook forward priority 0; limit rate over 50/second ct state new drop; }; }",
+    ),
+    (
+        "a mark by length",
+        "table inet t { chain c { type filter hook forward priority 0; ct mark set meta length; ct mark > 1200 drop; }; }",
+    ),
+    (
+        "a quota that another hook asks",
+        "table inet t { quota q { over 1 mbytes; }; chain f { type filter hook forward priority 0; quota name \"q\"; }; chain i { type filter hook input priority 0; quota name \"q\" drop; }; }",
+    ),
+];
+
+/// What somebody does by iptables-nft: likewise.
+const OF_PACKETS_BY_IPTABLES: [&str; 4] = [
+    "iptables-nft -A FORWARD -m limit --limit 50/s -j RETURN; iptables-nft -A FORWARD -j DROP",
+    "iptables-nft -A FORWARD -m length --length 0:1200 -j RETURN; iptables-nft -A FORWARD -j DROP",
+    "iptables-nft -A FORWARD -m quota --quota 100000 -j RETURN; iptables-nft -A FORWARD -j DROP",
+    "iptables-nft -t mangle -A PREROUTING -j CONNMARK --restore-mark",
+];
+
+#[test]
+fn whatever_has_to_see_each_packet_is_found() {
+    let host = Host::new();
+    let mut passed = Vec::new();
+    for (name, ruleset) in OF_PACKETS_TOO {
+        host.call("nft flush ruleset").ok();
+        host.call("nft").arg(ruleset).ok();
+        if doctor(&host) == PASSES {
+            passed.push(name);
+        }
+    }
+    for commands in OF_PACKETS_BY_IPTABLES {
+        host.call("nft flush ruleset").ok();
+        host.call("sh -ec").arg(commands).ok();
+        if doctor(&host) == PASSES {
+            passed.push(commands);
+        }
+    }
+    assert_eq!(passed, [""; 0]);
+}
+
+/// Usual rulesets which let through all of an established flow, or nothing of it.
+const OF_FLOWS: [(&str, &str); 7] = [
+    (
+        "ufw's before6.rules",
+        "ip6tables-nft -A FORWARD -m rt --rt-type 0 -j DROP",
+    ),
+    (
+        "fragments",
+        "nft 'table inet t { chain c { type filter hook prerouting priority raw; ip frag-off & 0x1fff != 0 drop; }; }'",
+    ),
+    (
+        "fragments by iptables",
+        "iptables-nft -t mangle -A PREROUTING -f -j DROP",
+    ),
+    (
+        "a chain for new connections",
+        "nft 'table inet t { chain n { limit rate over 100/second drop; }; chain c { type filter hook forward priority 0; ct state new jump n; }; }'",
+    ),
+    (
+        "a chain for ICMP",
+        "nft 'table inet t { chain i { limit rate 4/second accept; drop; }; chain c { type filter hook forward priority 0; meta l4proto { icmp, ipv6-icmp } jump i; }; }'",
+    ),
+    (
+        "what is translated is accepted",
+        "nft 'table inet t { chain c { type filter hook forward priority 0; ct status dnat accept; limit rate over 5/second drop; }; }'",
+    ),
+    (
+        "another ethertype",
+        "nft 'table netdev t { chain c { type filter hook ingress device lo priority 0; ether type arp limit rate over 5/second drop; }; }'",
+    ),
+];
+
+#[test]
+fn usual_rules_let_flows_pass() {
+    let host = Host::new();
+    let mut found = Vec::new();
+    for (name, commands) in OF_FLOWS {
+        host.call("nft flush ruleset").ok();
+        host.call("sh -ec").arg(commands).ok();
+        let said = doctor(&host);
+        if said != PASSES {
+            found.push(format!("{name}: {said}"));
+        }
+    }
+    assert_eq!(found, [""; 0]);
+}
+
+/// Where another network asks for it, the uplinks tell nothing of what others' rules have it be.
+#[test]
+fn a_command_that_is_cut_off_leaves_no_flow_passing() {
+    let host = Host::new();
+    host.outside();
+    host.create("n");
+    host.create("-o bridge-user.publish=bpf asks");
+    publish(&host, "-p 5353:53/udp n web");
+    publish(&host, "-p 5454:53/udp asks asked");
+    let passing = || {
+        let dump = "bpftool -j map dump pinned /sys/fs/bpf/bridge-user/maps/PASSING";
+        text_of_first_byte(&host.call(dump).ok())
+    };
+    for step in 1..40 {
+        host.call("nft").arg(RULE).ok();
+        let call = host.bridge_user("net ls");
+        let ran = call.env("BRIDGE_USER_FAULT_AT", &step.to_string()).run();
+        host.bridge_user("net ls").ok();
+        assert_eq!(passing(), "0x00", "cut off at step {step}");
+        host.call("nft delete table inet user").ok();
+        host.bridge_user("net ls").ok();
+        assert_eq!(passing(), "0x01", "cut off at step {step}");
+        if ran.code == Some(0) {
+            return;
+        }
+    }
+    panic!("it never ends");
+}
+
+fn text_of_first_byte(dump: &str) -> String {
+    let dump: Value = serde_json::from_str(dump).expect("it is JSON");
+    text(&dump[0]["value"][0])
+}

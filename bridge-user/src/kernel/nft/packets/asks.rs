@@ -1,5 +1,7 @@
 //! What a rule asks of packets, and does to them: libnftables-json(5), "Statements", "Expressions".
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 /// Keys of `meta` and of `ct` that are the same for every packet of a flow, or change with time only.
@@ -82,40 +84,45 @@ const TELLING: [&str; 8] = [
 ];
 
 /// Matches of xtables as those expressions; `tcp` asks for flags, too.
-const XT_MATCHES: [&str; 17] = [
+const XT_MATCHES: [&str; 24] = [
     "addrtype",
     "comment",
     "connlabel",
     "connlimit",
     "connmark",
     "conntrack",
+    "frag",
+    "hbh",
+    "icmp",
+    "icmp6",
     "iprange",
     "mac",
     "mark",
     "multiport",
     "owner",
     "physdev",
+    "pkttype",
     "policy",
+    "rpfilter",
+    "rt",
     "set",
     "state",
     "tcp",
     "udp",
 ];
 /// Targets of xtables as those statements: TCPMSS changes SYN alone, CHECKSUM nothing that is right.
-const XT_TARGETS: [&str; 11] = [
+const XT_TARGETS: [&str; 9] = [
     "CHECKSUM",
-    "CONNMARK",
     "DNAT",
     "LOG",
     "MASQUERADE",
     "NETMAP",
-    "NFLOG",
     "REDIRECT",
     "REJECT",
     "SNAT",
     "TCPMSS",
 ];
-const XT_TELLING: [&str; 2] = ["LOG", "NFLOG"];
+const XT_TELLING: [&str; 1] = ["LOG"];
 
 /// Flags of segments that begin or end a connection: none of these passes by.
 const TCP_ENDS: [&str; 3] = ["fin", "syn", "rst"];
@@ -123,11 +130,24 @@ const TCP_ENDS: [&str; 3] = ["fin", "syn", "rst"];
 /// What it is of a rule that has to see each packet of a flow; `None` where nothing is. Which chains only
 /// tell of packets is for the caller to say.
 pub(super) fn of_packets<'r>(rule: &'r Value, tells: impl Fn(&'r str) -> bool) -> Option<String> {
-    let is_for_others = expressions(rule).any(|(kind, value)| kind == "match" && leaves_out(value));
-    if is_for_others || only_tells(rule, tells) {
+    let mut kinds = expressions(rule).map(|(kind, _)| kind);
+    // Those that it takes do not get to the rules behind it.
+    let leads_off = kinds.any(|kind| kind == "return" || kind == "goto");
+    if !leads_off && only_tells(rule, tells) {
         return None;
     }
     expressions(rule).find_map(|(kind, value)| statement(kind, value))
+}
+
+/// Whether a rule is for none of the packets that would pass by, and does nothing before it knows that.
+/// Without connection tracking (`tracked`) nothing is said of a connection's state.
+pub(super) fn is_for_others(rule: &Value, tracked: bool) -> bool {
+    let counts = |kind: &str| ["limit", "quota", "set", "map", "meter"].contains(&kind);
+    expressions(rule)
+        .take_while(|(kind, _)| !counts(kind))
+        .any(|(kind, value)| {
+            kind == "match" && (tracked || !is_state(&value["left"])) && leaves_out(value)
+        })
 }
 
 /// Whether what becomes of a packet does not depend on a rule. Where `return` does nothing: in a chain of
@@ -137,16 +157,50 @@ pub(super) fn only_tells<'r>(rule: &'r Value, tells: impl Fn(&'r str) -> bool) -
         "return" => true,
         "jump" | "goto" => tells(value["target"].as_str().unwrap_or_default()),
         "xt" => value["type"] == "match" || is_known(&value["name"], &XT_TELLING),
+        // With a name it may be others', too, or told to a program.
+        "limit" | "quota" if value.is_string() => false,
+        "log" if value.get("group").is_some() => false,
         _ => TELLING.contains(&kind),
     })
 }
 
-/// Whether a rule, at whatever hook, has the host answer who connects: then the sequence numbers of each
-/// segment are changed, by connection tracking.
-pub(super) fn answers(rule: &Value) -> bool {
-    expressions(rule).any(|(kind, value)| {
-        kind == "synproxy" || (kind == "xt" && is_known(&value["name"], &["SYNPROXY"]))
+/// What a rule, at whatever hook, has connection tracking do with each segment of a connection that it
+/// has seen once: SYNPROXY changes sequence numbers, a helper what is said.
+pub(super) fn of_connection(rule: &Value) -> Option<&'static str> {
+    expressions(rule).find_map(|(kind, value)| match kind {
+        "synproxy" => Some("synproxy"),
+        "xt" if is_known(&value["name"], &["SYNPROXY"]) => Some("synproxy"),
+        "ct helper" => Some("ct helper"),
+        _ => None,
     })
+}
+
+/// Whether a rule names one of these sets or maps.
+pub(super) fn names(value: &Value, sets: &BTreeSet<&str>) -> bool {
+    match value {
+        Value::String(word) => word.strip_prefix('@').is_some_and(|set| sets.contains(set)),
+        Value::Array(values) => values.iter().any(|value| names(value, sets)),
+        Value::Object(object) => object.values().any(|value| names(value, sets)),
+        _ => false,
+    }
+}
+
+/// What of a set's or map's own statements, which are done for each element that is found, has to see
+/// each packet.
+pub(super) fn of_elements(set: &Value) -> Option<String> {
+    statements(&set["stmt"]).find_map(|(kind, value)| statement(kind, value))
+}
+
+/// Statements of a set, or in a rule; a meter has one.
+fn statements(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    let all = match value {
+        Value::Array(all) => all.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    all.iter()
+        .filter_map(Value::as_object)
+        .flatten()
+        .map(of_pair)
 }
 
 /// Whether nothing of an established connection comes behind a rule.
@@ -155,9 +209,12 @@ pub(super) fn accepts_established(rule: &Value) -> bool {
     parts.retain(|(kind, _)| !["counter", "log", "comment"].contains(kind));
     match parts[..] {
         [("match", asked), ("accept", _)] => {
-            is_state(&asked["left"])
-                && asked["op"] != "!="
-                && words(&asked["right"]).contains(&"established")
+            // Those of published ports are translated.
+            let is_status = asked["left"]["ct"]["key"] == "status";
+            let word = if is_status { "dnat" } else { "established" };
+            (is_status || is_state(&asked["left"]))
+                && is_known(&asked["op"], &["==", "in"])
+                && words(&asked["right"]).contains(&word)
         }
         [("vmap", map)] if is_state(&map["key"]) => {
             let elements = map["data"]["set"].as_array().into_iter().flatten();
@@ -223,6 +280,11 @@ fn leaves_out(asked: &Value) -> bool {
     {
         return true;
     }
+    // No fragments do; "don't fragment" is another flag.
+    let [field, mask] = [&left["&"][0]["payload"]["field"], &left["&"][1]];
+    if field == "frag-off" && mask.as_u64().is_some_and(|mask| mask & 0x4000 == 0) {
+        return asked["op"] == "!=" && asked["right"] == 0;
+    }
     if right.is_empty() || !is_known(&asked["op"], &["==", "in"]) {
         return false;
     }
@@ -230,15 +292,25 @@ fn leaves_out(asked: &Value) -> bool {
     if is_state(left) {
         return !has(&["established"]);
     }
+    if left["payload"]["field"] == "type" || left["meta"]["key"] == "protocol" {
+        return !has(&["ip", "ip6", "8021q", "8021ad"]);
+    }
     if left["meta"]["key"] == "l4proto"
         || is_known(&left["payload"]["field"], &["protocol", "nexthdr"])
     {
         return !has(&["tcp", "udp"]);
     }
-    if is_flags(&left["&"][0]) || (is_flags(left) && asked["op"] == "==") {
-        return has(&TCP_ENDS);
+    let is_end = |word: &&str| TCP_ENDS.contains(word);
+    if is_flags(&left["&"][0]) || is_flags(left) {
+        // One of several that are enough, or one that has to be there.
+        let is_choice = asked["op"] == "in" || asked["right"].get("set").is_some();
+        return if is_choice {
+            right.iter().all(is_end)
+        } else {
+            right.iter().any(is_end)
+        };
     }
-    is_flags(left) && right.iter().all(|word| TCP_ENDS.contains(word))
+    false
 }
 
 fn is_state(expression: &Value) -> bool {
@@ -277,14 +349,17 @@ fn statement(kind: &str, value: &Value) -> Option<String> {
             // The mark of a connection, and what `nft monitor trace` shows.
             let kept =
                 is_known(&key["ct"]["key"], &["mark", "label"]) || key["meta"]["key"] == "nftrace";
-            (!kept).then(|| "it changes packets".into())
+            if kept {
+                expression(&value["value"])
+            } else {
+                Some("it changes packets".into())
+            }
         }
         // Sets that packets are added to, and what is done for each element.
         "set" | "map" | "meter" => {
-            let done = value["stmt"].as_array().into_iter().flatten();
-            let mut done = done.filter_map(Value::as_object).flatten().map(of_pair);
-            expression(&value["elem"])
-                .or_else(|| done.find_map(|(kind, value)| statement(kind, value)))
+            let mut done = statements(&value["stmt"]);
+            let key = expression(&value["elem"]).or_else(|| expression(&value["key"]));
+            key.or_else(|| done.find_map(|(kind, value)| statement(kind, value)))
         }
         "xt" => {
             let known: &[&str] = if value["type"] == "match" {
@@ -295,6 +370,8 @@ fn statement(kind: &str, value: &Value) -> Option<String> {
             let name = &value["name"];
             (!is_known(name, known)).then(|| format!("xt {}", name.as_str().unwrap_or("?")))
         }
+        // Programs that get packets so look into them.
+        "log" if value.get("group").is_some() => Some("log group".into()),
         _ if STATEMENTS.contains(&kind) => None,
         _ => Some(kind.into()),
     }
