@@ -6,13 +6,15 @@ use std::io;
 use super::error::{Errors, chain};
 use super::file::{ensure_file_absent, failed};
 use super::lock::{LockFile, Object};
+use super::publish::{RESERVED, host_ports};
 use super::run::RUNS;
 use super::{Config, Context, Error, Paths};
 use crate::kernel::bpf::BpfError;
 use crate::kernel::netlink::{self, Link, Netlink};
-use crate::kernel::{bpf, nft, probe};
-use crate::model::{Endpoint, Network};
-use crate::store::{Store, StoreError};
+use crate::kernel::netns::boot_id;
+use crate::kernel::{bpf, nft, probe, reserved_ports, sysctl};
+use crate::model::{Endpoint, Network, SysctlGroup};
+use crate::store::{Reader, Store, StoreError};
 
 /// Files in the state directory that are ours.
 const FILES: [&str; 4] = ["state.db", "state.db-wal", "state.db-shm", "lock"];
@@ -39,6 +41,9 @@ pub fn purge(paths: &Paths, lost: bool) -> Result<(), Error> {
                 "warning: only what names tell is removed: {}",
                 chain(&error)
             );
+            if is_of_another_layout(&error) {
+                errors.note(put_back_sysctls(paths));
+            }
         }
         Err(error) => return Err(error),
     }
@@ -70,10 +75,44 @@ pub fn purge(paths: &Paths, lost: bool) -> Result<(), Error> {
 
 /// The state or the pins are ours, but of a version that we cannot read.
 fn is_of_another_version(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Store(StoreError::SchemaVersion { .. }) | Error::Bpf(BpfError::Layout { .. })
-    )
+    is_of_another_layout(error) || matches!(error, Error::Store(StoreError::SchemaVersion { .. }))
+}
+
+/// The pins are, and the state can be read.
+fn is_of_another_layout(error: &Error) -> bool {
+    matches!(error, Error::Bpf(BpfError::Layout { .. }))
+}
+
+/// Puts back what the state knows of sysctls, whatever else there is.
+fn put_back_sysctls(paths: &Paths) -> Result<(), Error> {
+    let boot_id = boot_id()?;
+    let read = Reader::new(&paths.state).if_changed(|rows| {
+        let Some(rows) = rows else {
+            return Ok(None);
+        };
+        let mut saved = Vec::new();
+        for group in SysctlGroup::ALL {
+            saved.extend(rows.saved_sysctls(&boot_id, group)?);
+        }
+        Ok(Some((
+            saved,
+            rows.saved_sysctl(&boot_id, RESERVED)?,
+            rows.published(&boot_id)?,
+        )))
+    });
+    let Some(Some((saved, reserved, published))) = read? else {
+        return Ok(());
+    };
+    let mut errors = Errors::default();
+    for sysctl in &saved {
+        errors.note(sysctl::put_back(sysctl));
+    }
+    if let Some(reserved) = reserved {
+        let ours = &host_ports(&published) - &reserved_ports::parse(&reserved.before);
+        let now = reserved_ports::reserved_ports()?;
+        errors.note(reserved_ports::set_reserved(&(&now - &ours)));
+    }
+    errors.into_result()
 }
 
 /// Bridges and host legs have names that nobody else gives.

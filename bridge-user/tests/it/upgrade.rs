@@ -22,6 +22,21 @@ fn pins_of_another_layout_are_refused() {
 }
 
 #[test]
+fn what_another_layout_changed_of_the_host_comes_back() {
+    let host = Host::new();
+    host.do_not_forward();
+    host.outside();
+    let before = host.sysctls();
+    host.create("--ipv6 n");
+    host.netns("web");
+    host.bridge_user("net connect -p 40000:80 n web").ok();
+    assert_ne!(host.sysctls(), before);
+    host.change_meta(|meta| meta.layout_version = 99);
+    host.bridge_user("purge --yes").ok();
+    assert_eq!(host.sysctls(), before);
+}
+
+#[test]
 fn another_build_puts_its_program_in_place() {
     let host = Host::new();
     let (a, b) = pair(&host);
