@@ -8,13 +8,13 @@ use super::file::{ensure_file_absent, failed};
 use super::lock::{LockFile, Object};
 use super::publish::{RESERVED, host_ports};
 use super::run::RUNS;
-use super::{Config, Context, Error, Paths};
+use super::{Config, Context, Error, Paths, names};
 use crate::kernel::bpf::BpfError;
 use crate::kernel::netlink::{self, Link, Netlink};
-use crate::kernel::netns::boot_id;
+use crate::kernel::netns::{self, NetNs};
 use crate::kernel::{bpf, nft, probe, reserved_ports, sysctl};
-use crate::model::{Endpoint, Network, SysctlGroup};
-use crate::store::{Reader, Store, StoreError};
+use crate::model::{Endpoint, Network, Published, Sandbox, SavedSysctl, SysctlGroup};
+use crate::store::{Reader, Rows, Store, StoreError};
 
 /// Files in the state directory that are ours.
 const FILES: [&str; 4] = ["state.db", "state.db-wal", "state.db-shm", "lock"];
@@ -42,7 +42,7 @@ pub fn purge(paths: &Paths, lost: bool) -> Result<(), Error> {
                 chain(&error)
             );
             if is_of_another_layout(&error) {
-                errors.note(put_back_sysctls(paths));
+                errors.note(take_back_known(paths));
             }
         }
         Err(error) => return Err(error),
@@ -83,36 +83,59 @@ fn is_of_another_layout(error: &Error) -> bool {
     matches!(error, Error::Bpf(BpfError::Layout { .. }))
 }
 
-/// Puts back what the state knows of sysctls, whatever else there is.
-fn put_back_sysctls(paths: &Paths) -> Result<(), Error> {
-    let boot_id = boot_id()?;
-    let read = Reader::new(&paths.state).if_changed(|rows| {
-        let Some(rows) = rows else {
-            return Ok(None);
-        };
-        let mut saved = Vec::new();
+/// What the state knows that names of links do not tell.
+struct Known {
+    sysctls: Vec<SavedSysctl>,
+    /// What was reserved before, and what was published.
+    reserved: Option<(SavedSysctl, Vec<Published>)>,
+    sandboxes: Vec<Sandbox>,
+}
+
+impl Known {
+    fn read(rows: Rows<'_>, boot_id: &str) -> Result<Self, StoreError> {
+        let mut sysctls = Vec::new();
         for group in SysctlGroup::ALL {
-            saved.extend(rows.saved_sysctls(&boot_id, group)?);
+            sysctls.extend(rows.saved_sysctls(boot_id, group)?);
         }
-        Ok(Some((
-            saved,
-            rows.saved_sysctl(&boot_id, RESERVED)?,
-            rows.published(&boot_id)?,
-        )))
-    });
-    let Some(Some((saved, reserved, published))) = read? else {
-        return Ok(());
-    };
-    let mut errors = Errors::default();
-    for sysctl in &saved {
-        errors.note(sysctl::put_back(sysctl));
+        let published = rows.published(boot_id)?;
+        let reserved = rows.saved_sysctl(boot_id, RESERVED)?;
+        Ok(Self {
+            sysctls,
+            reserved: reserved.map(|before| (before, published)),
+            sandboxes: rows.sandboxes()?,
+        })
     }
-    if let Some(reserved) = reserved {
-        let ours = &host_ports(&published) - &reserved_ports::parse(&reserved.before);
-        let now = reserved_ports::reserved_ports()?;
-        errors.note(reserved_ports::set_reserved(&(&now - &ours)));
+
+    /// Takes it back. Goes on after an error.
+    fn take_back(&self) -> Result<(), Error> {
+        let mut errors = Errors::default();
+        for sysctl in &self.sysctls {
+            errors.note(sysctl::put_back(sysctl));
+        }
+        if let Some((reserved, published)) = &self.reserved {
+            let ours = &host_ports(published) - &reserved_ports::parse(&reserved.before);
+            if let Some(now) = errors.note(reserved_ports::reserved_ports()) {
+                errors.note(reserved_ports::set_reserved(&(&now - &ours)));
+            }
+        }
+        for sandbox in &self.sandboxes {
+            errors.note(names::remove(sandbox));
+            if let Some(name) = sandbox.reference.netns_name().filter(|_| sandbox.created) {
+                errors.note(NetNs::ensure_name_absent(name.as_str(), sandbox.cookie));
+            }
+        }
+        errors.into_result()
     }
-    errors.into_result()
+}
+
+/// Takes back what the state knows, whatever the pins are.
+fn take_back_known(paths: &Paths) -> Result<(), Error> {
+    let boot_id = netns::boot_id()?;
+    let read = Reader::new(&paths.state).if_changed(|rows| {
+        let known = rows.map(|rows| Known::read(rows, &boot_id));
+        known.transpose()
+    })?;
+    read.flatten().map_or(Ok(()), |known| known.take_back())
 }
 
 /// Bridges and host legs have names that nobody else gives.

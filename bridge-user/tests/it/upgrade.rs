@@ -34,6 +34,7 @@ fn what_another_layout_changed_of_the_host_comes_back() {
     host.change_meta(|meta| meta.layout_version = 99);
     host.bridge_user("purge --yes").ok();
     assert_eq!(host.sysctls(), before);
+    host.assert_clean();
 }
 
 #[test]
