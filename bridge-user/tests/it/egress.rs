@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::host::{Arrival, Endpoint, Host, link_local, mac, wait_until};
+use crate::host::{Arrival, Endpoint, Host, UPLINK, link_local, mac, wait_until};
+use crate::publish::{publish, serve, url, who};
 use crate::spoofing::icmpv6;
 
 const MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
@@ -269,6 +270,25 @@ fn segments_fit_the_way_out() {
             for wire in wires {
                 assert_eq!(segment_size(&wire.arrived()), Some(size), "{mtu}: {target}");
             }
+        }
+    }
+}
+
+/// Of a published port, too: an answer's SYN is one of an established connection.
+#[test]
+fn segments_of_published_ports_fit_the_way_out() {
+    let host = Host::new();
+    let outside = host.outside();
+    host.create("--ipv6 n");
+    publish(&host, "-p 8080:80 n web");
+    let _server = serve(&host, "web", 80);
+    for (mtu, sizes) in [(1500, [1460, 1440]), (1400, [1360, 1340])] {
+        host.call(&format!("ip link set up0 mtu {mtu}")).ok();
+        for (address, size) in UPLINK.iter().zip(sizes) {
+            let wire = host.wire(&outside);
+            let at = url(address, 8080);
+            assert!(who(&host, Some("outside"), &at).is_some(), "{mtu}: {at}");
+            assert_eq!(segment_size(&wire.arrived()), Some(size), "{mtu}: {at}");
         }
     }
 }
