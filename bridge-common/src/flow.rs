@@ -58,8 +58,8 @@ pub struct FlowEntry {
     pub link: [u16; 6],
     /// Not 0 once one end has said that it ends (TCP's FIN), to the firewall.
     pub closing: u32,
-    /// Length in bytes of the longest frame from the endpoint that came out of the firewall since the
-    /// last time that one had to; of one that stands for segments, that of a segment.
+    /// Length in bytes of the longest frame from the endpoint that came out of the firewall since
+    /// `passed_out` was last out of date; of one that stands for segments, that of a segment.
     pub longest_out: u32,
 }
 

@@ -10,6 +10,7 @@
 //! ```
 
 mod asks;
+mod guards;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -200,13 +201,13 @@ impl<'r> Chains<'r> {
                 continue;
             }
             for rule in self.rules_of(chain) {
-                if asks::is_for_others(rule, tracked) {
+                if guards::is_for_others(rule, tracked) {
                     continue;
                 }
                 if let Some(what) = self.of_packets(chain, rule) {
                     return Some(PacketRule::new(chain, rule, what));
                 }
-                if tracked && asks::accepts_established(rule) {
+                if tracked && guards::accepts_established(rule) {
                     break;
                 }
                 let beyond = self.beyond(chain, rule).into_iter();

@@ -133,7 +133,7 @@ fn pass_by(forwarded: &Forwarded<'_>, socket: &UdpSocket) -> bool {
     seen < 100
 }
 
-/// A rule that sees each packet is told by the last of them.
+/// A rule that has to see each packet.
 const RULE: &str = "table inet user { chain c { type filter hook forward priority 0; meta length > 1200 drop; }; }";
 
 #[test]
@@ -214,7 +214,7 @@ fn tables_of_iptables_legacy_may_have_any_rule() {
 
 /// Rulesets of which each has to see each packet, or changes each: by itself, by what it reaches, or by
 /// what connection tracking does for it.
-const OF_PACKETS_TOO: [(&str, &str); 20] = [
+const OF_PACKETS_TOO: [(&str, &str); 21] = [
     (
         "return, then drop",
         "table inet t { chain c { type filter hook forward priority 0; limit rate 50/second return; drop; }; }",
@@ -228,7 +228,7 @@ const OF_PACKETS_TOO: [(&str, &str); 20] = [
         "table inet t { chain u { limit rate 50/second return; drop; }; chain c { type filter hook forward priority 0; jump u; }; }",
     ),
     (
-        "continue is no verdict, but this is",
+        "return by quota",
         "table inet t { chain c { type filter hook forward priority 0; quota 1 mbytes return; drop; }; }",
     ),
     (
@@ -276,6 +276,10 @@ const OF_PACKETS_TOO: [(&str, &str); 20] = [
         "table inet t { chain c { type filter hook forward priority 0; tcp flags & (syn|ack) { syn, ack } limit rate over 50/second drop; }; }",
     ),
     (
+        "translated and nothing else",
+        "table inet t { chain c { type filter hook forward priority 0; ct status == dnat accept; limit rate over 50/second drop; }; }",
+    ),
+    (
         "established before there is a connection",
         "table inet t { chain c { type filter hook prerouting priority raw; ct state established accept; limit rate over 50/second drop; }; }",
     ),
@@ -305,22 +309,22 @@ const OF_PACKETS_BY_IPTABLES: [&str; 4] = [
     "iptables-nft -t mangle -A PREROUTING -j CONNMARK --restore-mark",
 ];
 
+/// What doctor says of the rules that commands make.
+fn doctor_after(host: &Host, commands: &str) -> String {
+    host.call("nft flush ruleset").ok();
+    host.call("sh -ec").arg(commands).ok();
+    doctor(host)
+}
+
 #[test]
 fn whatever_has_to_see_each_packet_is_found() {
     let host = Host::new();
+    let by_nft = OF_PACKETS_TOO.map(|(name, ruleset)| (name, format!("nft '{ruleset}'")));
+    let by_iptables = OF_PACKETS_BY_IPTABLES.map(|commands| (commands, commands.to_owned()));
     let mut passed = Vec::new();
-    for (name, ruleset) in OF_PACKETS_TOO {
-        host.call("nft flush ruleset").ok();
-        host.call("nft").arg(ruleset).ok();
-        if doctor(&host) == PASSES {
-            passed.push(name);
-        }
-    }
-    for commands in OF_PACKETS_BY_IPTABLES {
-        host.call("nft flush ruleset").ok();
-        host.call("sh -ec").arg(commands).ok();
-        if doctor(&host) == PASSES {
-            passed.push(commands);
+    for (name, commands) in by_nft.iter().chain(&by_iptables) {
+        if doctor_after(&host, commands) == PASSES {
+            passed.push(*name);
         }
     }
     assert_eq!(passed, [""; 0]);
@@ -363,9 +367,7 @@ fn usual_rules_let_flows_pass() {
     let host = Host::new();
     let mut found = Vec::new();
     for (name, commands) in OF_FLOWS {
-        host.call("nft flush ruleset").ok();
-        host.call("sh -ec").arg(commands).ok();
-        let said = doctor(&host);
+        let said = doctor_after(&host, commands);
         if said != PASSES {
             found.push(format!("{name}: {said}"));
         }

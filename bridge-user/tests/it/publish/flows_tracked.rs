@@ -25,6 +25,19 @@ fn tracked(host: &Host) -> Vec<(String, u32)> {
         .collect()
 }
 
+/// One is tracked, as established ones are.
+#[track_caller]
+fn assert_tracked(host: &Host, when: &str) {
+    let tracked = tracked(host);
+    let [(state, seconds)] = &tracked[..] else {
+        panic!("{when}: {tracked:?}");
+    };
+    assert!(
+        state == "ESTABLISHED" && *seconds > 400_000,
+        "{when}: {state} for {seconds} s"
+    );
+}
+
 /// A server on port 80 of `web` that sends back what it gets, and ends a connection when the client does,
 /// or first, after one answer.
 fn echo(host: &Host, first: bool) {
@@ -81,25 +94,13 @@ fn a_silent_connection_is_tracked_as_long_as_any() {
     echo(&host, false);
     let mut stream = exchange(&host, 0, 10).expect("it is answered");
     thread::sleep(FELT);
-    let [(state, seconds)] = &tracked(&host)[..] else {
-        panic!("{:?}", tracked(&host));
-    };
-    assert!(
-        state == "ESTABLISHED" && *seconds > 400_000,
-        "after the first exchange: {state} for {seconds} s"
-    );
+    assert_tracked(&host, "after the first exchange");
     let until = Instant::now() + Duration::from_secs(2);
     while Instant::now() < until {
         again(&mut stream, 1000).expect("it goes on");
     }
     thread::sleep(FELT);
-    let [(state, seconds)] = &tracked(&host)[..] else {
-        panic!("{:?}", tracked(&host));
-    };
-    assert!(
-        state == "ESTABLISHED" && *seconds > 400_000,
-        "after more of them: {state} for {seconds} s"
-    );
+    assert_tracked(&host, "after more of them");
 }
 
 /// Exchanges that are further apart than what passes the firewall counts for, so that conntrack sees of each
@@ -115,13 +116,7 @@ fn a_slow_connection_is_tracked_as_long_as_any() {
         again(&mut stream, length).expect("it goes on");
     }
     thread::sleep(FELT);
-    let [(state, seconds)] = &tracked(&host)[..] else {
-        panic!("{:?}", tracked(&host));
-    };
-    assert!(
-        state == "ESTABLISHED" && *seconds > 400_000,
-        "{state} for {seconds} s"
-    );
+    assert_tracked(&host, "after slow ones");
 }
 
 /// Its segments have other sequence numbers behind the firewall than before it.

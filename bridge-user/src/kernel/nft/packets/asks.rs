@@ -32,7 +32,7 @@ const CT: [&str; 18] = [
 
 /// Protocols that packets of flows have, and the fields of their headers that are likewise. TCP's flags
 /// are of segments that do not pass by, but for PSH and URG, which no rule should ask for.
-const FIELDS: [(&str, &[&str]); 6] = [
+pub(super) const FIELDS: [(&str, &[&str]); 6] = [
     ("ether", &["saddr", "daddr", "type"]),
     ("ip", &["saddr", "daddr", "protocol", "version"]),
     ("ip6", &["saddr", "daddr", "nexthdr", "version"]),
@@ -124,9 +124,6 @@ const XT_TARGETS: [&str; 9] = [
 ];
 const XT_TELLING: [&str; 1] = ["LOG"];
 
-/// Flags of segments that begin or end a connection: none of these passes by.
-const TCP_ENDS: [&str; 3] = ["fin", "syn", "rst"];
-
 /// What it is of a rule that has to see each packet of a flow; `None` where nothing is. Which chains only
 /// tell of packets is for the caller to say.
 pub(super) fn of_packets<'r>(rule: &'r Value, tells: impl Fn(&'r str) -> bool) -> Option<String> {
@@ -137,17 +134,6 @@ pub(super) fn of_packets<'r>(rule: &'r Value, tells: impl Fn(&'r str) -> bool) -
         return None;
     }
     expressions(rule).find_map(|(kind, value)| statement(kind, value))
-}
-
-/// Whether a rule is for none of the packets that would pass by, and does nothing before it knows that.
-/// Without connection tracking (`tracked`) nothing is said of a connection's state.
-pub(super) fn is_for_others(rule: &Value, tracked: bool) -> bool {
-    let counts = |kind: &str| ["limit", "quota", "set", "map", "meter"].contains(&kind);
-    expressions(rule)
-        .take_while(|(kind, _)| !counts(kind))
-        .any(|(kind, value)| {
-            kind == "match" && (tracked || !is_state(&value["left"])) && leaves_out(value)
-        })
 }
 
 /// Whether what becomes of a packet does not depend on a rule. Where `return` does nothing: in a chain of
@@ -203,30 +189,6 @@ fn statements(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
         .map(of_pair)
 }
 
-/// Whether nothing of an established connection comes behind a rule.
-pub(super) fn accepts_established(rule: &Value) -> bool {
-    let mut parts: Vec<_> = expressions(rule).collect();
-    parts.retain(|(kind, _)| !["counter", "log", "comment"].contains(kind));
-    match parts[..] {
-        [("match", asked), ("accept", _)] => {
-            // Those of published ports are translated.
-            let is_status = asked["left"]["ct"]["key"] == "status";
-            let word = if is_status { "dnat" } else { "established" };
-            (is_status || is_state(&asked["left"]))
-                && is_known(&asked["op"], &["==", "in"])
-                && words(&asked["right"]).contains(&word)
-        }
-        [("vmap", map)] if is_state(&map["key"]) => {
-            let elements = map["data"]["set"].as_array().into_iter().flatten();
-            let accepted = |element: &Value| {
-                words(&element[0]).contains(&"established") && element[1].get("accept").is_some()
-            };
-            elements.into_iter().any(accepted)
-        }
-        _ => false,
-    }
-}
-
 /// The chains that a rule names.
 pub(super) fn targets(rule: &Value) -> Vec<&str> {
     let mut targets = Vec::new();
@@ -259,84 +221,13 @@ pub(super) fn uses_map(rule: &Value) -> bool {
 }
 
 /// A rule's expressions and statements, each by its kind.
-fn expressions(rule: &Value) -> impl Iterator<Item = (&str, &Value)> {
+pub(super) fn expressions(rule: &Value) -> impl Iterator<Item = (&str, &Value)> {
     let all = rule["expr"].as_array().into_iter().flatten();
     all.filter_map(Value::as_object).flatten().map(of_pair)
 }
 
 fn of_pair<'r>((kind, value): (&'r String, &'r Value)) -> (&'r str, &'r Value) {
     (kind, value)
-}
-
-/// Whether a match is for none of the packets that would pass by: these are TCP's or UDP's, of a connection
-/// that is established, and neither begin nor end it.
-fn leaves_out(asked: &Value) -> bool {
-    let (left, right) = (&asked["left"], words(&asked["right"]));
-    let protocol = &left["payload"]["protocol"];
-    let is_inner = left["payload"].get("tunnel").is_some();
-    if protocol.is_string()
-        && !is_inner
-        && !is_known(protocol, &FIELDS.map(|(protocol, _)| protocol))
-    {
-        return true;
-    }
-    // No fragments do; "don't fragment" is another flag.
-    let [field, mask] = [&left["&"][0]["payload"]["field"], &left["&"][1]];
-    if field == "frag-off" && mask.as_u64().is_some_and(|mask| mask & 0x4000 == 0) {
-        return asked["op"] == "!=" && asked["right"] == 0;
-    }
-    if right.is_empty() || !is_known(&asked["op"], &["==", "in"]) {
-        return false;
-    }
-    let has = |known: &[&str]| right.iter().any(|word| known.contains(word));
-    if is_state(left) {
-        return !has(&["established"]);
-    }
-    if left["payload"]["field"] == "type" || left["meta"]["key"] == "protocol" {
-        return !has(&["ip", "ip6", "8021q", "8021ad"]);
-    }
-    if left["meta"]["key"] == "l4proto"
-        || is_known(&left["payload"]["field"], &["protocol", "nexthdr"])
-    {
-        return !has(&["tcp", "udp"]);
-    }
-    let is_end = |word: &&str| TCP_ENDS.contains(word);
-    if is_flags(&left["&"][0]) || is_flags(left) {
-        // One of several that are enough, or one that has to be there.
-        let is_choice = asked["op"] == "in" || asked["right"].get("set").is_some();
-        return if is_choice {
-            right.iter().all(is_end)
-        } else {
-            right.iter().any(is_end)
-        };
-    }
-    false
-}
-
-fn is_state(expression: &Value) -> bool {
-    expression["ct"]["key"] == "state"
-}
-
-fn is_flags(expression: &Value) -> bool {
-    let payload = &expression["payload"];
-    payload["protocol"] == "tcp" && payload["field"] == "flags"
-}
-
-/// The words that a match compares with; none where there is anything else.
-fn words(right: &Value) -> Vec<&str> {
-    match right {
-        Value::String(word) if !word.starts_with('@') => vec![word],
-        Value::Array(all) => {
-            let words: Option<Vec<&str>> = all.iter().map(Value::as_str).collect();
-            words.unwrap_or_default()
-        }
-        Value::Object(object) => {
-            let list = object.get("set").or_else(|| object.get("|"));
-            list.filter(|list| list.is_array())
-                .map_or_else(Vec::new, words)
-        }
-        _ => Vec::new(),
-    }
 }
 
 /// What of a statement has to see each packet.
@@ -414,6 +305,6 @@ fn field(payload: &Value) -> Option<String> {
     (is_inner || !is_same).then(|| format!("{protocol} {field}"))
 }
 
-fn is_known(word: &Value, known: &[&str]) -> bool {
+pub(super) fn is_known(word: &Value, known: &[&str]) -> bool {
     word.as_str().is_some_and(|word| known.contains(&word))
 }

@@ -1,0 +1,115 @@
+//! Which packets a rule leaves alone, and which it leaves to no rule behind it: those that would pass by are
+//! TCP's and UDP's, of a connection that is established, and neither begin nor end it.
+
+use serde_json::Value;
+
+use super::asks::{FIELDS, expressions, is_known};
+
+/// Flags of segments that begin or end a connection: none of these passes by.
+const TCP_ENDS: [&str; 3] = ["fin", "syn", "rst"];
+
+/// Whether a rule is for none of the packets that would pass by, and does nothing before it knows that.
+/// Without connection tracking (`tracked`) nothing is said of a connection's state.
+pub(super) fn is_for_others(rule: &Value, tracked: bool) -> bool {
+    let counts = |kind: &str| ["limit", "quota", "set", "map", "meter"].contains(&kind);
+    expressions(rule)
+        .take_while(|(kind, _)| !counts(kind))
+        .any(|(kind, value)| {
+            kind == "match" && (tracked || !is_state(&value["left"])) && leaves_out(value)
+        })
+}
+
+/// Whether nothing of an established connection comes behind a rule.
+pub(super) fn accepts_established(rule: &Value) -> bool {
+    let mut parts: Vec<_> = expressions(rule).collect();
+    parts.retain(|(kind, _)| !["counter", "log", "comment"].contains(kind));
+    match parts[..] {
+        [("match", asked), ("accept", _)] => {
+            let has = |word| words(&asked["right"]).contains(&word);
+            // Those of published ports are translated; with `==` they would be nothing else.
+            let is_translated = asked["left"]["ct"]["key"] == "status" && asked["op"] == "in";
+            is_translated && has("dnat")
+                || is_state(&asked["left"])
+                    && is_known(&asked["op"], &["==", "in"])
+                    && has("established")
+        }
+        [("vmap", map)] if is_state(&map["key"]) => {
+            let elements = map["data"]["set"].as_array().into_iter().flatten();
+            let accepted = |element: &Value| {
+                words(&element[0]).contains(&"established") && element[1].get("accept").is_some()
+            };
+            elements.into_iter().any(accepted)
+        }
+        _ => false,
+    }
+}
+
+/// Whether a match is for none of the packets that would pass by.
+fn leaves_out(asked: &Value) -> bool {
+    let (left, right) = (&asked["left"], words(&asked["right"]));
+    let protocol = &left["payload"]["protocol"];
+    if left["payload"].get("tunnel").is_some() {
+        // Of a packet within the one that passes.
+        return false;
+    }
+    if protocol.is_string() && !is_known(protocol, &FIELDS.map(|(protocol, _)| protocol)) {
+        return true;
+    }
+    // No fragments do; "don't fragment" is another flag.
+    let [field, mask] = [&left["&"][0]["payload"]["field"], &left["&"][1]];
+    if field == "frag-off" && mask.as_u64().is_some_and(|mask| mask & 0x4000 == 0) {
+        return asked["op"] == "!=" && asked["right"] == 0;
+    }
+    if right.is_empty() || !is_known(&asked["op"], &["==", "in"]) {
+        return false;
+    }
+    let has = |known: &[&str]| right.iter().any(|word| known.contains(word));
+    if is_state(left) {
+        return !has(&["established"]);
+    }
+    if left["payload"]["field"] == "type" || left["meta"]["key"] == "protocol" {
+        return !has(&["ip", "ip6", "8021q", "8021ad"]);
+    }
+    if left["meta"]["key"] == "l4proto"
+        || is_known(&left["payload"]["field"], &["protocol", "nexthdr"])
+    {
+        return !has(&["tcp", "udp"]);
+    }
+    let is_end = |word: &&str| TCP_ENDS.contains(word);
+    if is_flags(&left["&"][0]) || is_flags(left) {
+        // One of several that are enough, or one that has to be there.
+        let is_choice = asked["op"] == "in" || asked["right"].get("set").is_some();
+        return if is_choice {
+            right.iter().all(is_end)
+        } else {
+            right.iter().any(is_end)
+        };
+    }
+    false
+}
+
+fn is_state(expression: &Value) -> bool {
+    expression["ct"]["key"] == "state"
+}
+
+fn is_flags(expression: &Value) -> bool {
+    let payload = &expression["payload"];
+    payload["protocol"] == "tcp" && payload["field"] == "flags"
+}
+
+/// The words that a match compares with; none where there is anything else.
+fn words(right: &Value) -> Vec<&str> {
+    match right {
+        Value::String(word) if !word.starts_with('@') => vec![word],
+        Value::Array(all) => {
+            let words: Option<Vec<&str>> = all.iter().map(Value::as_str).collect();
+            words.unwrap_or_default()
+        }
+        Value::Object(object) => {
+            let list = object.get("set").or_else(|| object.get("|"));
+            list.filter(|list| list.is_array())
+                .map_or_else(Vec::new, words)
+        }
+        _ => Vec::new(),
+    }
+}
