@@ -174,6 +174,22 @@ impl Ip6 {
         self == Self::LOOPBACK || (self.is_ipv4() && self.low.to_ne_bytes()[4] == 127)
     }
 
+    /// Whether it is none, of either family.
+    #[inline(always)]
+    pub fn is_unspecified(self) -> bool {
+        self == Self::UNSPECIFIED || self == Self::UNSPECIFIED_IPV4
+    }
+
+    /// Whether nothing of that kind is routed, of either family: multicast, link-local, reserved.
+    #[inline(always)]
+    pub fn is_never_routed(self) -> bool {
+        if self.is_ipv4() {
+            self.low.to_ne_bytes()[4] >= 224
+        } else {
+            self.stays_on_link()
+        }
+    }
+
     /// Whether it is multicast or link-local (RFC 4291, 2.7 and 2.5.6): nothing that is routed.
     #[inline(always)]
     pub fn stays_on_link(self) -> bool {

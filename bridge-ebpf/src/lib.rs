@@ -41,7 +41,7 @@ pub use hairpin::{Asked, asked};
 pub use hints::{hint_bucket, with_hint, without_hint};
 pub use host_road::{host_leg, passes_bridge};
 pub use nat::{End, HEADERS4, HEADERS6, Translated, Translation, translated4, translated6};
-pub use publish::{Publications, is_taken, translate};
+pub use publish::{Nobodys, Publications, is_taken, nobodys, translate};
 pub use segment::Segment;
 pub use tables::Tables;
 pub use verdict::{Answer, Check, Decision, Verdict};

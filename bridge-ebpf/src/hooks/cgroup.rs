@@ -39,7 +39,8 @@ pub(crate) fn bind<F: Family>(ctx: &SockAddrContext) -> i32 {
 /// Connects to the endpoint behind a published port.
 #[inline(always)]
 pub(crate) fn connect<F: Family>(ctx: &SockAddrContext) -> i32 {
-    if let Some(endpoint) = endpoint::<F>(ctx, F::bound) {
+    let is_of_host = || sock_addr::is_bound_to_host::<F>(ctx);
+    if let Some(endpoint) = endpoint::<F>(ctx, F::bound, is_of_host) {
         let asked = F::socket_address(ctx);
         F::set(ctx, &endpoint);
         maps::peers::set(ctx, Peer { endpoint, asked });
@@ -50,7 +51,8 @@ pub(crate) fn connect<F: Family>(ctx: &SockAddrContext) -> i32 {
 /// Sends a datagram to the endpoint behind a published port.
 #[inline(always)]
 pub(crate) fn sendmsg<F: Family>(ctx: &SockAddrContext) -> i32 {
-    if let Some(endpoint) = endpoint::<F>(ctx, F::source) {
+    // The kernel tells connections alone.
+    if let Some(endpoint) = endpoint::<F>(ctx, F::source, || false) {
         let asked = F::socket_address(ctx);
         F::set(ctx, &endpoint);
         maps::asked::set(sock_addr::socket_cookie(ctx), &endpoint, &asked);
@@ -78,10 +80,11 @@ pub(crate) fn answer<F: Family>(ctx: &SockAddrContext) -> i32 {
 fn endpoint<F: Family>(
     ctx: &SockAddrContext,
     source: impl FnOnce(&SockAddrContext) -> Address,
+    is_of_host: impl FnOnce() -> bool,
 ) -> Option<SocketAddress> {
     // Bound to an interface, lo among them, it could not reach the bridge.
     if !sock_addr::is_of_host(ctx) || sock_addr::is_bound_to_link(ctx) {
         return None;
     }
-    translate(&F::asked(ctx), &source(ctx), &Published)
+    translate(&F::asked(ctx), &source(ctx), is_of_host, &Published)
 }

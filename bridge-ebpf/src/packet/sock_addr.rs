@@ -4,7 +4,9 @@
 //! The verifier takes loads and stores of single fields only: they are volatile, so that LLVM neither
 //! joins nor splits them.
 
-use core::ptr::{read_volatile, write_volatile};
+mod family;
+
+use core::ptr::read_volatile;
 
 use aya_ebpf::{
     EbpfContext as _, Global,
@@ -14,7 +16,12 @@ use aya_ebpf::{
     },
     programs::SockAddrContext,
 };
-use bridge_common::{Address, PublishedKey, SocketAddress, mapped};
+use bridge_ebpf::nobodys;
+
+pub(crate) use self::family::{Family, V4, V6};
+
+/// `AF_INET6` of include/linux/socket.h.
+const AF_INET6: u16 = 10;
 
 /// `EADDRINUSE` of include/uapi/asm-generic/errno.h.
 const EADDRINUSE: i32 = 98;
@@ -64,7 +71,6 @@ pub(crate) fn is_bound_to_link(ctx: &SockAddrContext) -> bool {
 /// before the bit, and say whether they still are.
 #[inline(always)]
 pub(crate) fn is_ipv6_only(ctx: &SockAddrContext) -> bool {
-    const AF_INET6: u16 = 10;
     const TCP_CLOSE: u8 = 7;
     const IPV6ONLY: u8 = 1 << 5;
     if SOCKETS_READABLE.load() == 0 {
@@ -82,155 +88,25 @@ pub(crate) fn is_ipv6_only(ctx: &SockAddrContext) -> bool {
         && bits & IPV6ONLY != 0
 }
 
-/// The fields of one family of addresses.
-pub(crate) trait Family {
-    /// The address in the call.
-    fn address(ctx: &SockAddrContext) -> Address;
-
-    /// Puts another address in its place.
-    fn set_address(ctx: &SockAddrContext, address: &Address);
-
-    /// The address that the socket is bound to; unspecified where it is to none.
-    fn bound(ctx: &SockAddrContext) -> Address;
-
-    /// The source that this one datagram is to have, or else the address that the socket is bound to.
-    fn source(ctx: &SockAddrContext) -> Address;
-
-    /// The address and port in the call.
-    #[inline(always)]
-    fn socket_address(ctx: &SockAddrContext) -> SocketAddress {
-        SocketAddress {
-            address: Self::address(ctx),
-            port: port(ctx),
-            reserved: [0; 3],
-        }
+/// Binds the socket to the address in the call, if that is the host's; else it stays as it was.
+///
+/// The kernel binds to addresses of its own (`__inet_bind`, net/ipv4/af_inet.c, `__inet6_bind`,
+/// net/ipv6/af_inet6.c, v6.18), unless the host or the socket may have any (`ip_nonlocal_bind`, `IP_FREEBIND`,
+/// `IP_TRANSPARENT`): so it is asked for one first that no host has. A socket that has a port already is
+/// bound, and stays so.
+#[inline(always)]
+pub(crate) fn is_bound_to_host<F: Family>(ctx: &SockAddrContext) -> bool {
+    let address = F::address(ctx);
+    let nobodys = nobodys(&address);
+    if F::bind(ctx, &nobodys.address) {
+        F::bind(ctx, &nobodys.unspecified);
+        return false;
     }
-
-    /// The address and port in the call, as a key of `PUBLISHED`.
-    #[inline(always)]
-    fn asked(ctx: &SockAddrContext) -> PublishedKey {
-        // SAFETY: as in `is_of_host`.
-        let protocol = unsafe { read_volatile(&raw const (*ctx.sock_addr).protocol) };
-        PublishedKey {
-            address: Self::address(ctx),
-            port: port(ctx),
-            // The lowest byte of IPPROTO_MPTCP, 262, is TCP's number, and on the wire it is TCP
-            // (include/uapi/linux/in.h, v6.18).
-            protocol: protocol as u8,
-            reserved: [0; 5],
-        }
-    }
-
-    /// Puts another address and port in the call.
-    #[inline(always)]
-    fn set(ctx: &SockAddrContext, to: &SocketAddress) {
-        Self::set_address(ctx, &to.address);
-        let port = u32::from(to.port.to_be());
-        // SAFETY: as in `is_of_host`; the field may be written.
-        unsafe { write_volatile(&raw mut (*ctx.sock_addr).user_port, port) };
-    }
-}
-
-/// Calls with an IPv4 address.
-pub(crate) struct V4;
-
-/// Calls with an IPv6 address, which may be an IPv4-mapped one.
-pub(crate) struct V6;
-
-impl Family for V4 {
-    #[inline(always)]
-    fn address(ctx: &SockAddrContext) -> Address {
-        // SAFETY: as in `is_of_host`.
-        ipv4(unsafe { read_volatile(&raw const (*ctx.sock_addr).user_ip4) })
-    }
-
-    #[inline(always)]
-    fn set_address(ctx: &SockAddrContext, address: &Address) {
-        let [.., a, b, c, d] = *address;
-        let address = u32::from_ne_bytes([a, b, c, d]);
-        // SAFETY: as in `is_of_host`; the field may be written.
-        unsafe { write_volatile(&raw mut (*ctx.sock_addr).user_ip4, address) };
-    }
-
-    #[inline(always)]
-    fn bound(ctx: &SockAddrContext) -> Address {
-        // SAFETY: as in `is_bound_to_link`.
-        ipv4(unsafe { read_volatile(&raw const (*socket(ctx)).src_ip4) })
-    }
-
-    #[inline(always)]
-    fn source(ctx: &SockAddrContext) -> Address {
-        // SAFETY: as in `is_of_host`.
-        ipv4(unsafe { read_volatile(&raw const (*ctx.sock_addr).msg_src_ip4) })
-    }
-}
-
-impl Family for V6 {
-    #[inline(always)]
-    fn address(ctx: &SockAddrContext) -> Address {
-        // SAFETY: as in `is_of_host`.
-        unsafe { ipv6(&raw const (*ctx.sock_addr).user_ip6) }
-    }
-
-    #[inline(always)]
-    fn set_address(ctx: &SockAddrContext, address: &Address) {
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *address;
-        let words = [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]];
-        // SAFETY: as in `is_of_host`; the field may be written.
-        unsafe {
-            let field: *mut u32 = (&raw mut (*ctx.sock_addr).user_ip6).cast();
-            write_volatile(field, u32::from_ne_bytes(words[0]));
-            write_volatile(field.add(1), u32::from_ne_bytes(words[1]));
-            write_volatile(field.add(2), u32::from_ne_bytes(words[2]));
-            write_volatile(field.add(3), u32::from_ne_bytes(words[3]));
-        }
-    }
-
-    #[inline(always)]
-    fn bound(ctx: &SockAddrContext) -> Address {
-        // SAFETY: as in `is_bound_to_link`.
-        unsafe { ipv6(&raw const (*socket(ctx)).src_ip6) }
-    }
-
-    #[inline(always)]
-    fn source(ctx: &SockAddrContext) -> Address {
-        // SAFETY: as in `is_of_host`.
-        unsafe { ipv6(&raw const (*ctx.sock_addr).msg_src_ip6) }
-    }
+    F::bind(ctx, &address)
 }
 
 #[inline(always)]
 fn socket(ctx: &SockAddrContext) -> *const bpf_sock {
     // SAFETY: as in `is_of_host`; no program writes the pointer.
     unsafe { (*ctx.sock_addr).__bindgen_anon_1.sk }
-}
-
-#[inline(always)]
-fn port(ctx: &SockAddrContext) -> u16 {
-    // SAFETY: as in `is_of_host`.
-    let port = unsafe { read_volatile(&raw const (*ctx.sock_addr).user_port) };
-    u16::from_be(port as u16)
-}
-
-#[inline(always)]
-fn ipv4(bytes: u32) -> Address {
-    mapped(bytes.to_ne_bytes())
-}
-
-/// # Safety
-/// The field is one of the context or its socket.
-#[inline(always)]
-unsafe fn ipv6(field: *const [u32; 4]) -> Address {
-    let field: *const u32 = field.cast();
-    // SAFETY: the caller's promise: the field has four words.
-    let words = unsafe {
-        [
-            read_volatile(field),
-            read_volatile(field.add(1)),
-            read_volatile(field.add(2)),
-            read_volatile(field.add(3)),
-        ]
-    };
-    let [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]] = words.map(u32::to_ne_bytes);
-    [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
 }

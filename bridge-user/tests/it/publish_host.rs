@@ -1,6 +1,8 @@
 //! Published ports and the host's own processes: they reach them past the firewall, and cannot take
 //! them.
 
+mod addresses;
+
 use std::io::{self, Read as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;

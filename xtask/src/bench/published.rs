@@ -1,5 +1,5 @@
-//! From the host to a published port, beside its own loopback: the hooks at its sockets, and the
-//! firewall's translation where they do not know whether an address is the host's.
+//! From the host to a published port, beside its own loopback: by a loopback address, and by another one
+//! of the host's.
 
 use std::{net::Ipv4Addr, path::Path, process::Command};
 
@@ -57,7 +57,7 @@ const WAYS: [Way; 5] = [
         to: ([127, 0, 0, 1], 8080),
     },
     Way {
-        name: "published, by firewall",
+        name: "published, another address",
         endpoint: true,
         to: ([192, 0, 2, 1], 8080),
     },

@@ -25,6 +25,8 @@ const CHOSEN: &[&str] = &[
     "program::",
     "publish::hairpin::a_flow_by_the_host_is_another_than_a_direct_one",
     "publish::outside::the_outside_is_seen_by_its_own_address",
+    "publish_host::addresses::other_machines_ports_are_theirs",
+    "publish_host::addresses::sockets_that_are_bound_go_by_the_firewall",
     "publish_host::datagrams_are_answered_from_where_they_were_sent_to",
     "publish_host::everything_goes_with_the_last_network",
     "publish_host::hosts_and_sandboxes_do_not_meet",
