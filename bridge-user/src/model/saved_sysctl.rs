@@ -12,9 +12,6 @@ pub enum SysctlGroup {
 }
 
 impl SysctlGroup {
-    /// Every group.
-    pub const ALL: [Self; 3] = [Self::Ipv4, Self::Ipv6, Self::Netfilter];
-
     /// The directory below /proc/sys/net that they are in.
     pub fn directory(self) -> &'static str {
         match self {

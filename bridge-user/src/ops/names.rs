@@ -67,7 +67,25 @@ impl Context {
     /// Takes back what we wrote for a sandbox.
     pub(super) fn remove_names(&mut self, sandbox: &Sandbox) -> Result<(), Error> {
         let _lock = self.lock(Object::Names)?;
-        remove(sandbox)
+        let Some(path) = hosts_path(sandbox) else {
+            return Ok(());
+        };
+        told(resolv::remove(sandbox))?;
+        if !sandbox.owns_hosts {
+            return if path.exists() {
+                told(update(&path, |present| {
+                    HostsFile::default().render_into(present)
+                }))
+            } else {
+                Ok(())
+            };
+        }
+        ensure_file_absent(&path)?;
+        if let Some(directory) = path.parent() {
+            // Others may have files in it.
+            let _ = fs::remove_dir(directory);
+        }
+        Ok(())
     }
 
     fn write_hosts(&mut self, sandbox: &Sandbox, names: &Names) -> Result<(), Error> {
@@ -92,29 +110,6 @@ impl Context {
         fault::step();
         update(&path, |_| hosts.render())
     }
-}
-
-/// Takes back what we wrote for a sandbox. Nobody else writes names meanwhile.
-pub(super) fn remove(sandbox: &Sandbox) -> Result<(), Error> {
-    let Some(path) = hosts_path(sandbox) else {
-        return Ok(());
-    };
-    told(resolv::remove(sandbox))?;
-    if !sandbox.owns_hosts {
-        return if path.exists() {
-            told(update(&path, |present| {
-                HostsFile::default().render_into(present)
-            }))
-        } else {
-            Ok(())
-        };
-    }
-    ensure_file_absent(&path)?;
-    if let Some(directory) = path.parent() {
-        // Others may have files in it.
-        let _ = fs::remove_dir(directory);
-    }
-    Ok(())
 }
 
 /// Tells of a file that cannot be written, and goes on.

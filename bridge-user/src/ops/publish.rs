@@ -16,7 +16,6 @@ use std::ops::RangeInclusive;
 
 use error::Missing;
 pub use error::NotPublished;
-pub(super) use reserve::{RESERVED, host_ports};
 
 use super::error::{Errors, chain};
 use super::lock::Object;

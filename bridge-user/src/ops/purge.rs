@@ -6,15 +6,14 @@ use std::io;
 use super::error::{Errors, chain};
 use super::file::{ensure_file_absent, failed};
 use super::lock::{LockFile, Object};
-use super::publish::{RESERVED, host_ports};
 use super::run::RUNS;
-use super::{Config, Context, Error, Paths, names};
-use crate::kernel::bpf::BpfError;
+use super::{Config, Context, Error, Paths};
+use crate::fault;
+use crate::kernel::bpf::{self, BpfError};
 use crate::kernel::netlink::{self, Link, Netlink};
-use crate::kernel::netns::{self, NetNs};
-use crate::kernel::{bpf, nft, probe, reserved_ports, sysctl};
-use crate::model::{Endpoint, Network, Published, Sandbox, SavedSysctl, SysctlGroup};
-use crate::store::{Reader, Rows, Store, StoreError};
+use crate::kernel::{nft, probe};
+use crate::model::{Endpoint, Network};
+use crate::store::{Store, StoreError};
 
 /// Files in the state directory that are ours.
 const FILES: [&str; 4] = ["state.db", "state.db-wal", "state.db-shm", "lock"];
@@ -29,23 +28,31 @@ pub fn purge(paths: &Paths, lost: bool) -> Result<(), Error> {
     Store::ensure_directory(state_directory)?;
     let locks = LockFile::new(state_directory);
     let _alone = locks.state(true).map_err(locks.failed())?;
+    let open = || {
+        let locks = LockFile::new(state_directory);
+        Context::open_in_use(paths, config.clone(), locks, None)
+    };
+    let mut opened = open();
+    if matches!(opened, Err(Error::Bpf(BpfError::Layout { .. }))) {
+        // Ours take their place, by which the rest is removed as ever.
+        bpf::purge()?;
+        fault::step();
+        opened = open();
+    }
     let mut errors = Errors::default();
-    match Context::open_in_use(paths, config, locks, None) {
+    match opened {
         Ok(mut context) => {
             // What could not be removed stays known.
             context.remove_everything()?;
         }
         Err(error @ Error::OtherHost(_)) => return Err(error),
-        Err(error) if lost || is_of_another_version(&error) => {
-            tracing::warn!(
-                "warning: only what names tell is removed: {}",
-                chain(&error)
-            );
-            if is_of_another_layout(&error) {
-                errors.note(take_back_known(paths));
-            }
+        Err(error) if !lost && !matches!(error, Error::Store(StoreError::SchemaVersion { .. })) => {
+            return Err(error);
         }
-        Err(error) => return Err(error),
+        Err(error) => tracing::warn!(
+            "warning: only what names tell is removed: {}",
+            chain(&error)
+        ),
     }
     let mut netlink = Netlink::open()?;
     for link in errors
@@ -71,71 +78,6 @@ pub fn purge(paths: &Paths, lost: bool) -> Result<(), Error> {
     // Somebody may keep files of their own there.
     let _ = fs::remove_dir(state_directory);
     errors.into_result()
-}
-
-/// The state or the pins are ours, but of a version that we cannot read.
-fn is_of_another_version(error: &Error) -> bool {
-    is_of_another_layout(error) || matches!(error, Error::Store(StoreError::SchemaVersion { .. }))
-}
-
-/// The pins are, and the state can be read.
-fn is_of_another_layout(error: &Error) -> bool {
-    matches!(error, Error::Bpf(BpfError::Layout { .. }))
-}
-
-/// What the state knows that names of links do not tell.
-struct Known {
-    sysctls: Vec<SavedSysctl>,
-    /// What was reserved before, and what was published.
-    reserved: Option<(SavedSysctl, Vec<Published>)>,
-    sandboxes: Vec<Sandbox>,
-}
-
-impl Known {
-    fn read(rows: Rows<'_>, boot_id: &str) -> Result<Self, StoreError> {
-        let mut sysctls = Vec::new();
-        for group in SysctlGroup::ALL {
-            sysctls.extend(rows.saved_sysctls(boot_id, group)?);
-        }
-        let published = rows.published(boot_id)?;
-        let reserved = rows.saved_sysctl(boot_id, RESERVED)?;
-        Ok(Self {
-            sysctls,
-            reserved: reserved.map(|before| (before, published)),
-            sandboxes: rows.sandboxes()?,
-        })
-    }
-
-    /// Takes it back. Goes on after an error.
-    fn take_back(&self) -> Result<(), Error> {
-        let mut errors = Errors::default();
-        for sysctl in &self.sysctls {
-            errors.note(sysctl::put_back(sysctl));
-        }
-        if let Some((reserved, published)) = &self.reserved {
-            let ours = &host_ports(published) - &reserved_ports::parse(&reserved.before);
-            if let Some(now) = errors.note(reserved_ports::reserved_ports()) {
-                errors.note(reserved_ports::set_reserved(&(&now - &ours)));
-            }
-        }
-        for sandbox in &self.sandboxes {
-            errors.note(names::remove(sandbox));
-            if let Some(name) = sandbox.reference.netns_name().filter(|_| sandbox.created) {
-                errors.note(NetNs::ensure_name_absent(name.as_str(), sandbox.cookie));
-            }
-        }
-        errors.into_result()
-    }
-}
-
-/// Takes back what the state knows, whatever the pins are.
-fn take_back_known(paths: &Paths) -> Result<(), Error> {
-    let boot_id = netns::boot_id()?;
-    let read = Reader::new(&paths.state).if_changed(|rows| {
-        let known = rows.map(|rows| Known::read(rows, &boot_id));
-        known.transpose()
-    })?;
-    read.flatten().map_or(Ok(()), |known| known.take_back())
 }
 
 /// Bridges and host legs have names that nobody else gives.

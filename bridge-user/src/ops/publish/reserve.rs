@@ -10,7 +10,7 @@ use crate::kernel::sockets;
 use crate::model::{Endpoint, Published, SavedSysctl};
 
 /// Under which name the state knows the sysctl: forwarding's are put back by others.
-pub(in crate::ops) const RESERVED: &str = "ip_local_reserved_ports";
+const KEY: &str = "ip_local_reserved_ports";
 
 impl Context {
     /// Makes the kernel choose none of these ports for anybody. The caller holds what all share.
@@ -23,9 +23,9 @@ impl Context {
         }
         let before = reserved_ports()?;
         let Self { store, boot_id, .. } = self;
-        if store.rows().saved_sysctl(boot_id, RESERVED)?.is_none() {
+        if store.rows().saved_sysctl(boot_id, KEY)?.is_none() {
             let saved = SavedSysctl {
-                key: RESERVED.into(),
+                key: KEY.into(),
                 before: reserved_ports::format(&before),
                 ours: String::new(),
             };
@@ -45,7 +45,7 @@ impl Context {
         published: &[Published],
     ) -> Result<(), Error> {
         let rows = self.store.rows();
-        let Some(saved) = rows.saved_sysctl(&self.boot_id, RESERVED)? else {
+        let Some(saved) = rows.saved_sysctl(&self.boot_id, KEY)? else {
             return Ok(());
         };
         let mut going = &host_ports(published) - &parse(&saved.before);
@@ -68,16 +68,16 @@ impl Context {
         if self
             .store
             .rows()
-            .saved_sysctl(&self.boot_id, RESERVED)?
+            .saved_sysctl(&self.boot_id, KEY)?
             .is_some()
         {
-            self.store.write(|rows| rows.forget_sysctl(RESERVED))?;
+            self.store.write(|rows| rows.forget_sysctl(KEY))?;
         }
         Ok(())
     }
 }
 
-pub(in crate::ops) fn host_ports(published: &[Published]) -> BTreeSet<u16> {
+fn host_ports(published: &[Published]) -> BTreeSet<u16> {
     let publications = published.iter().map(|published| &published.publication);
     publications
         .map(|publication| publication.host_port)
