@@ -3,6 +3,7 @@
 //! the flow once its entry is gone. As `conntrack -D`.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
@@ -19,6 +20,12 @@ const REPLY: u16 = 2;
 /// `CTA_ID` and `CTA_ZONE` tell an entry from one that comes in its place.
 const ID: u16 = 12;
 const ZONE: u16 = 18;
+/// `CTA_FILTER`; its attributes have the numbers of those two, and one of the fields that they select by is
+/// `CTA_FILTER_F_CTA_IP_SRC` (net/netfilter/nf_internals.h, v6.18). Linux 5.8.
+const FILTER: u16 = 25;
+const FILTER_SOURCE: u32 = 1 << 0;
+/// `NLA_F_NESTED` of include/uapi/linux/netlink.h.
+const NESTED: u16 = 1 << 15;
 /// `CTA_TUPLE_IP`, `CTA_TUPLE_PROTO`.
 const ADDRESSES: u16 = 1;
 const PORTS: u16 = 2;
@@ -41,18 +48,49 @@ struct Connection {
     answering: SocketAddr,
     /// Where to.
     answered: SocketAddr,
-    entry: NetfilterMessage,
 }
 
-/// Forgets what was translated to these ports of endpoints: they are published no more.
-pub fn forget_translated(published: &[Published]) {
-    forget(published, |connection, ports| {
-        let mut there = ports.at(connection.protocol, connection.asked);
-        there.any(|published| {
-            let to = (published.address, published.publication.port);
-            connection.answering == to.into()
-        })
-    });
+/// Forgets what an endpoint's addresses asked, and what they were asked: whoever has one next has nothing of
+/// it.
+pub fn forget_endpoint(addresses: impl Iterator<Item = IpAddr>) {
+    for address in addresses {
+        for tuple in [ORIGINAL, REPLY] {
+            if let Err(error) = forget_of(&from(address, tuple), |_| true) {
+                tracing::warn!("warning: connections of {address} may go on: {error}");
+                return;
+            }
+        }
+    }
+}
+
+/// Asks for the entries whose packets of a direction have an address as their source.
+fn from(address: IpAddr, tuple: u16) -> NetfilterMessage {
+    let (family, source, bytes) = match address {
+        IpAddr::V4(v4) => (libc::NFPROTO_IPV4, SOURCES[0], v4.octets().to_vec()),
+        IpAddr::V6(v6) => (libc::NFPROTO_IPV6, SOURCES[1], v6.octets().to_vec()),
+    };
+    let nested = |kind, value: &Attributes| {
+        let mut outer = Attributes::default();
+        outer.push(kind | NESTED, value);
+        outer
+    };
+    let mut attributes = Attributes::default();
+    let mut addresses = Attributes::default();
+    addresses.push(source, &Attributes::of_bytes(&bytes));
+    attributes.push(tuple | NESTED, &nested(ADDRESSES, &addresses));
+    let mut flags = Attributes::default();
+    flags.push(tuple, &Attributes::of_bytes(&FILTER_SOURCE.to_ne_bytes()));
+    attributes.push(FILTER | NESTED, &flags);
+    all(family, attributes)
+}
+
+/// Asks for the entries of a family that attributes select.
+fn all(family: libc::c_int, attributes: Attributes) -> NetfilterMessage {
+    NetfilterMessage {
+        kind: GET,
+        family: u8::try_from(family).expect("it is a byte"),
+        attributes,
+    }
 }
 
 /// Forgets UDP flows which began before these ports were published: those to them, and those of endpoints
@@ -103,36 +141,28 @@ fn forget(published: &[Published], wanted: impl Fn(&Connection, &Ports<'_>) -> b
     for (family, ipv6) in [(libc::NFPROTO_IPV4, false), (libc::NFPROTO_IPV6, true)] {
         let mut addresses = published.iter().map(|published| published.address);
         if addresses.any(|address| address.is_ipv6() == ipv6)
-            && let Err(error) = forget_of_family(family, |connection| wanted(connection, &ports))
+            && let Err(error) = forget_of(&all(family, Attributes::default()), |entry| {
+                Connection::of(entry).is_some_and(|connection| wanted(&connection, &ports))
+            })
         {
             tracing::warn!("warning: connections to published ports may go on: {error}");
         }
     }
 }
 
-fn forget_of_family(
-    family: libc::c_int,
-    is_wanted: impl Fn(&Connection) -> bool,
+fn forget_of(
+    selection: &NetfilterMessage,
+    is_wanted: impl Fn(&NetfilterMessage) -> bool,
 ) -> io::Result<()> {
     let mut netfilter = Netfilter::open()?;
-    let all = NetfilterMessage {
-        kind: GET,
-        family: u8::try_from(family).map_err(io::Error::other)?,
-        attributes: Attributes::default(),
-    };
-    for entry in netfilter.dump(&all)? {
-        let Some(connection) = Connection::of(entry).filter(|c| is_wanted(c)) else {
+    for entry in netfilter.dump(selection)? {
+        if !is_wanted(&entry) {
             continue;
-        };
-        tracing::info!(
-            "conntrack -D -p {} --orig-src {} --orig-port-src {} --orig-dst {} --orig-port-dst {}",
-            connection.protocol,
-            connection.asking.ip(),
-            connection.asking.port(),
-            connection.asked.ip(),
-            connection.asked.port()
-        );
-        match netfilter.change(&connection.deletion()) {
+        }
+        if let Some(connection) = Connection::of(&entry) {
+            tracing::info!("conntrack -D {connection}");
+        }
+        match netfilter.change(&deletion(&entry)) {
             // It ended meanwhile.
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             deleted => deleted?,
@@ -141,9 +171,24 @@ fn forget_of_family(
     Ok(())
 }
 
+/// The message that has exactly this entry deleted.
+fn deletion(entry: &NetfilterMessage) -> NetfilterMessage {
+    let mut attributes = Attributes::default();
+    for kind in [ORIGINAL, ZONE, ID] {
+        if let Some(value) = entry.attributes.first(kind) {
+            attributes.push(kind, &value);
+        }
+    }
+    NetfilterMessage {
+        kind: DELETE,
+        family: entry.family,
+        attributes,
+    }
+}
+
 impl Connection {
     /// None of protocols without ports.
-    fn of(entry: NetfilterMessage) -> Option<Self> {
+    fn of(entry: &NetfilterMessage) -> Option<Self> {
         let original = entry.attributes.first(ORIGINAL)?;
         let reply = entry.attributes.first(REPLY)?;
         Some(Self {
@@ -152,23 +197,22 @@ impl Connection {
             asked: end(&original, 1, DESTINATION_PORT)?,
             answering: end(&reply, 0, SOURCE_PORT)?,
             answered: end(&reply, 1, DESTINATION_PORT)?,
-            entry,
         })
     }
+}
 
-    /// The message that has exactly this entry deleted.
-    fn deletion(&self) -> NetfilterMessage {
-        let mut attributes = Attributes::default();
-        for kind in [ORIGINAL, ZONE, ID] {
-            if let Some(value) = self.entry.attributes.first(kind) {
-                attributes.push(kind, &value);
-            }
-        }
-        NetfilterMessage {
-            kind: DELETE,
-            family: self.entry.family,
-            attributes,
-        }
+/// As conntrack(8) takes it.
+impl fmt::Display for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "-p {} --orig-src {} --orig-port-src {} --orig-dst {} --orig-port-dst {}",
+            self.protocol,
+            self.asking.ip(),
+            self.asking.port(),
+            self.asked.ip(),
+            self.asked.port()
+        )
     }
 }
 

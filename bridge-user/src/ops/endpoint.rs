@@ -4,19 +4,21 @@
 //!
 //! ```text
 //! attach:  port in the maps -> programs -> master, port flags -> legs up -> reachable -> announced -> published
-//! detach:  unpublished -> unreachable -> veth pair -> link pins -> port out of the maps
+//! detach:  unpublished -> unreachable -> veth pair -> connections -> link pins -> port out of the maps
 //! ```
 
 use std::net::IpAddr;
+
+use ipnet::IpNet;
 
 use super::error::{Errors, chain};
 use super::{Context, Error};
 use crate::fault;
 use crate::kernel::bpf::{self, Port};
-use crate::kernel::features;
 use crate::kernel::netlink::{self, Link, Netlink, NetlinkError, PortFlags, VethSpec};
 use crate::kernel::netns::NetNs;
 use crate::kernel::sysctl;
+use crate::kernel::{conntrack, features};
 use crate::model::{Datapath, Endpoint, Id, Network};
 
 impl Context {
@@ -178,6 +180,8 @@ impl Context {
             errors.note(netlink::delete_link_at(&mut self.netlink, leg.index));
             fault::step();
         }
+        conntrack::forget_endpoint(endpoint.addresses.iter().map(IpNet::addr));
+        fault::step();
         if let Some(data_plane) = &mut self.data_plane {
             errors.note(data_plane.ensure_detached(endpoint.id.as_str()));
             fault::step();

@@ -80,7 +80,7 @@ impl Context {
         Ok(())
     }
 
-    /// Makes them lead nowhere, established connections among them.
+    /// Makes them lead nowhere. Connections go with the endpoint.
     pub(super) fn ensure_unpublished(&mut self, endpoint: &Endpoint) -> Result<(), Error> {
         let published = self.published_of(endpoint)?;
         if published.is_empty() {
@@ -94,7 +94,6 @@ impl Context {
             errors.note(self.write_shared(None));
         }
         fault::step();
-        conntrack::forget_translated(&published);
         if let Some(data_plane) = errors.note(self.data_plane()) {
             errors.note(data_plane.ensure_published_absent(&published));
         }

@@ -2,9 +2,10 @@
 //! for whom.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::time::Duration;
 
-use crate::host::{Arrival, Endpoint, Host, UPLINK, link_local, mac, wait_until};
+use crate::host::{Arrival, Endpoint, Host, OUTSIDE, UPLINK, link_local, mac, wait_until};
 use crate::publish::{publish, serve, url, who};
 use crate::spoofing::icmpv6;
 
@@ -293,6 +294,28 @@ fn segments_of_published_ports_fit_the_way_out() {
     }
 }
 
+/// What stays within a network fits it, whatever the host's way back to the sender would be.
+#[test]
+fn segments_within_a_network_fit_the_network() {
+    let host = Host::with_br_netfilter(true);
+    host.outside();
+    host.call("ip link set up0 mtu 1300").ok();
+    for options in ["", "--internal"] {
+        let inhibit = format!("-o {DOCKERS}.bridge.inhibit_ipv4=true");
+        host.create(&format!("--datapath off {inhibit} {options} n"));
+        host.join("n", "a");
+        let b = host.join("n", "b");
+        let wire = host.wire(&b);
+        assert!(!connects(&host, "a", &b.ipv4), "nobody listens");
+        assert_eq!(segment_size(&wire.arrived()), Some(1460), "{options:?}");
+        for name in ["a", "b"] {
+            host.bridge_user(&format!("net disconnect n {name}")).ok();
+            host.call(&format!("ip netns del {name}")).ok();
+        }
+        host.bridge_user("net rm n").ok();
+    }
+}
+
 /// Value of a sysctl below /proc/sys/net.
 fn sysctl(host: &Host, key: &str) -> String {
     host.read(&format!("/proc/sys/net/{key}")).trim().into()
@@ -376,4 +399,40 @@ fn the_host_keeps_its_router() {
     });
     host.bridge_user("net rm n").ok();
     assert_eq!(sysctl(&host, "ipv6/conf/up0/accept_ra"), "1");
+}
+
+/// Whoever has an address next is not sent what its last one asked for.
+#[test]
+fn what_an_endpoint_asked_outside_ends_with_it() {
+    let host = Host::new();
+    host.outside();
+    host.create("--ipv6 --subnet 10.77.0.0/24 --subnet fd77::/64 n");
+    let join = |name: &str| {
+        host.netns(name);
+        host.connect(&format!("--ip 10.77.0.2 --ip6 fd77::2 n {name}"));
+        ["0.0.0.0:4000", "[::]:4001"].map(|at| {
+            let socket = host.within(name, || UdpSocket::bind(at));
+            let timeout = socket.set_read_timeout(Some(Duration::from_millis(300)));
+            timeout.expect("it is no zero");
+            socket
+        })
+    };
+    let asked = OUTSIDE.map(|address| host.within("outside", || UdpSocket::bind((address, 53))));
+    let of_first = join("first");
+    let mut answers = Vec::new();
+    for (socket, (server, address)) in of_first.iter().zip(asked.iter().zip(OUTSIDE)) {
+        socket.send_to(b"?", (address, 53)).expect("there is a way");
+        let (_, from) = server.recv_from(&mut [0; 8]).expect("it was sent");
+        server.send_to(b"1", from).expect("there is a way");
+        socket.recv(&mut [0; 8]).expect("it is answered");
+        answers.push((server, from));
+    }
+    host.bridge_user("net disconnect n first").ok();
+    let tracked = host.call("cat /proc/net/nf_conntrack").ok();
+    assert!(!tracked.contains("10.77.0.2"), "{tracked}");
+    let of_next = join("next");
+    for (socket, (server, from)) in of_next.iter().zip(answers) {
+        server.send_to(b"2", from).expect("there is a way");
+        socket.recv(&mut [0; 8]).expect_err("it asked for nothing");
+    }
 }

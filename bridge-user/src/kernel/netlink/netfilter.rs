@@ -41,6 +41,11 @@ impl Attributes {
         attributes
     }
 
+    /// A value.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+
     /// The values with this number.
     pub fn all(&self, kind: u16) -> impl Iterator<Item = Self> {
         let attributes = NlasIterator::new(self.0.as_slice()).map_while(Result::ok);

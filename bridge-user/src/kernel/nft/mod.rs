@@ -28,6 +28,10 @@ use crate::model::{Gateway, Network, Pool, Published, Source};
 /// The table with its sets and maps, empty, and its chains.
 const TABLE: &str = include_str!("table.nft");
 
+/// Its rule that does not look whether a network is internal: of flows that began before one was, or while
+/// there was no table.
+const WITHOUT_INTERNAL: &str = "\t\tct status dnat ct state established accept\n";
+
 /// The table cannot be changed.
 #[derive(Debug, thiserror::Error)]
 pub enum NftError {
@@ -47,6 +51,9 @@ pub fn ensure_table(networks: &[&Network], published: &[Published]) -> Result<()
     // Where nobody can look, nft says why.
     let stamp = Stamp::next().ok();
     let mut ruleset = format!("{ABSENT}{TABLE}");
+    if networks.iter().any(|network| network.internal) {
+        ruleset = ruleset.replace(WITHOUT_INTERNAL, "");
+    }
     let all = networks.iter().map(|network| (quoted(network), *network));
     add_elements(
         &mut ruleset,
@@ -184,4 +191,14 @@ fn run(ruleset: &str) -> io::Result<Output> {
 pub fn check_tool() -> Result<(), NftError> {
     let version = Command::new("nft").arg("--version").output();
     version.map(drop).map_err(NftError::NoTool)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_the_rule_that_is_left_out() {
+        assert_eq!(TABLE.matches(WITHOUT_INTERNAL).count(), 1);
+    }
 }

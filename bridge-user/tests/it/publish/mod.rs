@@ -7,6 +7,7 @@ mod flows_tracked;
 mod given;
 mod hairpin;
 mod hairpin_odd;
+mod internal;
 mod kept;
 mod outside;
 mod pins;

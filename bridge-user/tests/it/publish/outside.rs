@@ -207,7 +207,7 @@ fn datagrams(host: &Host) -> u64 {
 }
 
 /// A frame with the checksum of its IPv4 header (RFC 1071).
-fn checked(mut frame: Vec<u8>) -> Vec<u8> {
+pub(super) fn checked(mut frame: Vec<u8>) -> Vec<u8> {
     let words = frame[14..34].chunks(2);
     let sum: u32 = words.map(|w| u32::from(w[0]) << 8 | u32::from(w[1])).sum();
     let folded = (sum & 0xffff) + (sum >> 16);
