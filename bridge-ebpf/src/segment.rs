@@ -16,9 +16,8 @@ pub(crate) const IP: usize = 14;
 pub(crate) const UPPER4: usize = IP + 20;
 pub(crate) const UPPER6: usize = IP + 40;
 
-/// Frames that every way takes: with what every host takes of IPv4 (RFC 791, 3.1), and IPv6's least MTU
-/// (RFC 8200, 5).
-const LEAST4: u32 = 14 + 576;
+/// Frames that every way takes: with the least MTU of IPv4 (RFC 791, 3.2) and of IPv6 (RFC 8200, 5).
+const LEAST4: u32 = 14 + 68;
 const LEAST6: u32 = 14 + 1280;
 
 /// IPv4's version and length of a header without options (RFC 791, 3.1).

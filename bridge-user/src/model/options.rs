@@ -11,6 +11,7 @@ use super::gateway::{
     HOST_IPV4, HOST_IPV6,
 };
 use super::name::{InterfaceName, NameError};
+use super::network::Datapath;
 use super::ports::host_address;
 
 const ENABLE_ICC: &str = "com.docker.network.bridge.enable_icc";
@@ -155,6 +156,31 @@ pub enum OptionError {
 }
 
 impl Options {
+    /// Refuses to publish past the firewall what such a network, or this kernel (`has_links`), does not.
+    pub fn check_publish(
+        &self,
+        internal: bool,
+        datapath: Datapath,
+        has_links: bool,
+    ) -> Result<(), OptionError> {
+        let routed = [false, true].map(|ipv6| self.gateways.of_family(ipv6).routed);
+        let reason = if self.publish != PublishRoad::Bpf {
+            return Ok(());
+        } else if internal {
+            "an internal network publishes nothing"
+        } else if datapath == Datapath::Off {
+            "with the datapath off all goes by the firewall"
+        } else if routed != [false; 2] {
+            "endpoints of a routed network are reached by the firewall"
+        } else if !has_links {
+            "it needs a kernel with tcx links (6.6): without, all goes by the firewall"
+        } else {
+            return Ok(());
+        };
+        let key = PUBLISH;
+        Err(OptionError::Clash { key, reason })
+    }
+
     /// Reads the options that a user gave, or that the state holds.
     pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
         let mut parsed = Self {

@@ -4,6 +4,7 @@
 
 mod dns;
 mod firewall;
+mod published;
 mod state;
 
 use std::env;
@@ -102,7 +103,7 @@ pub fn doctor(paths: &Paths, daemon: Option<&SeenDaemon>) -> Vec<Finding> {
     findings.push(br_netfilter());
     findings.extend(firewall::foreign_chains(ruleset));
     findings.extend(firewall::legacy_iptables());
-    findings.extend(firewall::packets(ruleset));
+    findings.extend(published::finding(ruleset, paths));
     findings.extend(dns::findings(paths, daemon));
     findings
 }

@@ -45,8 +45,11 @@ impl Error {
     fn other_words(&self) -> Option<String> {
         Some(match self {
             Self::NetworkNotFound(_) => "bridge-user net ls shows the networks".into(),
-            Self::NothingCalled(_) | Self::NoFamily { .. } => {
-                "bridge-user net inspect NETWORK shows the endpoints".into()
+            Self::NothingCalled(_) => "bridge-user net inspect NETWORK shows the endpoints".into(),
+            Self::NoFamily { .. } => {
+                "bridge-user net inspect NETWORK shows the endpoints' addresses; \
+                                      networks have IPv6 by net create --ipv6"
+                    .into()
             }
             Self::AmbiguousId(_) => "give more digits of the id, or the name".into(),
             Self::NetworkExists(_) | Self::ReservedName(_) => "choose another name".into(),

@@ -229,6 +229,18 @@ fn options_that_contradict_are_refused() {
             "--internal -o bridge-user.gateway_mode=routed n",
             ["gateway_mode", "internal"],
         ),
+        (
+            "--internal -o bridge-user.publish=bpf n",
+            ["publish", "an internal network"],
+        ),
+        (
+            "--datapath off -o bridge-user.publish=bpf n",
+            ["publish", "datapath off"],
+        ),
+        (
+            "-o bridge-user.gateway_mode=routed -o bridge-user.publish=bpf n",
+            ["publish", "routed"],
+        ),
     ] {
         host.bridge_user(&format!("net create {arguments}"))
             .fails_with(1, &parts);

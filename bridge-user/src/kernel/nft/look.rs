@@ -15,11 +15,11 @@ use crate::kernel::netlink::{Attributes, Netfilter, NetfilterMessage};
 use crate::kernel::netns::boot_id;
 
 /// `NFT_MSG_GETSETELEM` (include/uapi/linux/netfilter/nf_tables.h, v6.18), as all numbers here.
-const GET_SET_ELEMENTS: libc::c_int = 13;
+pub(super) const GET_SET_ELEMENTS: libc::c_int = 13;
 /// `NFTA_SET_ELEM_LIST_TABLE`: the table has this number in every message.
 pub(super) const TABLE_NAME: u16 = 1;
-/// `NFTA_SET_ELEM_LIST_SET`.
-const SET_NAME: u16 = 2;
+/// `NFTA_SET_ELEM_LIST_SET`, `NFTA_SET_NAME`.
+pub(super) const SET_NAME: u16 = 2;
 /// `NFTA_SET_ELEM_LIST_ELEMENTS`, `NFTA_LIST_ELEM`, `NFTA_SET_ELEM_KEY`, `NFTA_DATA_VALUE`: the way to
 /// an element's key.
 const ELEMENTS: u16 = 3;
@@ -28,6 +28,9 @@ const KEY: u16 = 1;
 const VALUE: u16 = 1;
 /// `NFTA_GEN_ID`.
 const GENERATION: u16 = 1;
+
+/// `NFPROTO_INET`, our table's family.
+const INET: u8 = 1;
 
 /// The set of stamps, which has one.
 const WRITTEN: &str = "written";
@@ -100,7 +103,7 @@ fn boot() -> io::Result<String> {
 
 /// Number of the last transaction.
 fn generation(netfilter: &mut Netfilter) -> io::Result<u32> {
-    let answer = netfilter.read(&message(libc::NFT_MSG_GETGEN, &[]))?;
+    let answer = netfilter.read(&message(libc::NFT_MSG_GETGEN, INET, &[]))?;
     let number = answer.first().and_then(|m| m.attributes.first(GENERATION));
     let number = number.and_then(|value| value.bytes().try_into().ok());
     number.map(u32::from_be_bytes).ok_or_else(|| {
@@ -112,17 +115,18 @@ fn generation(netfilter: &mut Netfilter) -> io::Result<u32> {
 /// Keys of the stamps that are there; none without a table.
 fn found(netfilter: &mut Netfilter) -> io::Result<Vec<Vec<u8>>> {
     let of_set = [(TABLE_NAME, "bridge_user"), (SET_NAME, WRITTEN)];
-    let elements = match netfilter.dump(&message(GET_SET_ELEMENTS, &of_set)) {
+    let elements = match netfilter.dump(&message(GET_SET_ELEMENTS, INET, &of_set)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
         elements => elements?,
     };
     Ok(elements.iter().flat_map(keys).collect())
 }
 
-fn message(kind: libc::c_int, names: &[(u16, &str)]) -> NetfilterMessage {
+/// A question about what is called so; of the family 0, about all there are.
+pub(super) fn message(kind: libc::c_int, family: u8, names: &[(u16, &str)]) -> NetfilterMessage {
     NetfilterMessage {
         kind: message_type(kind),
-        family: u8::try_from(libc::NFPROTO_INET).expect("it is 1"),
+        family,
         attributes: Attributes::of_text(names),
     }
 }
@@ -134,14 +138,17 @@ pub(super) fn message_type(kind: libc::c_int) -> u16 {
 
 /// The keys of a message's elements.
 fn keys(message: &NetfilterMessage) -> Vec<Vec<u8>> {
-    let Some(elements) = message.attributes.first(ELEMENTS) else {
-        return Vec::new();
-    };
-    let keys = elements.all(ELEMENT).filter_map(|element| {
+    let keys = elements_of(message).into_iter().filter_map(|element| {
         let value = element.first(KEY)?.first(VALUE)?;
         Some(value.bytes().to_vec())
     });
     keys.collect()
+}
+
+/// The elements of a set that a message tells of.
+pub(super) fn elements_of(message: &NetfilterMessage) -> Vec<Attributes> {
+    let elements = message.attributes.first(ELEMENTS);
+    elements.iter().flat_map(|list| list.all(ELEMENT)).collect()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! sets and maps, so that one network more is a few elements and no rule. nft's own text is used, not
 //! its JSON: the chains can be read, and `nft -f` takes both in one transaction.
 
+mod elements;
 mod look;
 mod packets;
 mod published;

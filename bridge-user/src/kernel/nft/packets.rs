@@ -10,6 +10,7 @@
 //! ```
 
 mod asks;
+mod flags;
 mod guards;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -132,6 +133,13 @@ impl<'r> Chains<'r> {
             if let Some(what) = asks::of_elements(set) {
                 let of_table: &mut (BTreeSet<_>, _) = asking.entry(table(set)).or_default();
                 of_table.0.insert(text(set, "name"));
+                of_table.1 = what;
+            }
+        }
+        for rule in all("rule") {
+            if let Some((set, what)) = asks::added_to(rule) {
+                let of_table: &mut (BTreeSet<_>, _) = asking.entry(table(rule)).or_default();
+                of_table.0.insert(set);
                 of_table.1 = what;
             }
         }

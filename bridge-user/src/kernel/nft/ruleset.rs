@@ -1,9 +1,13 @@
-//! All that nft knows, of every table, as it tells in JSON (libnftables-json(5)).
+//! All that nft knows, of every table, as it tells in JSON (libnftables-json(5)). Sets have the statements of
+//! single elements, too.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use super::elements;
 
 /// The objects of a ruleset: each has one key, its kind.
 #[derive(Debug)]
@@ -31,8 +35,32 @@ impl Ruleset {
         }
         let mut all: Value = serde_json::from_slice(&output.stdout)?;
         match all["nftables"].take() {
-            Value::Array(objects) => Ok(Self(objects)),
+            Value::Array(objects) => {
+                let mut ruleset = Self(objects);
+                for (set, statements) in elements::statements()? {
+                    ruleset.give(&set, &statements);
+                }
+                Ok(ruleset)
+            }
             _ => Err(io::Error::other("its JSON has no list of objects")),
+        }
+    }
+
+    /// Gives a set, by family, table and name, statements that its elements have.
+    fn give(&mut self, [family, table, name]: &[String; 3], statements: &BTreeSet<String>) {
+        let sets = self.0.iter_mut().filter_map(Value::as_object_mut).flatten();
+        let mut sets = sets.filter(|(kind, _)| *kind == "set" || *kind == "map");
+        let found = sets.find(|(_, set)| {
+            set["name"] == **name && set["table"] == **table && set["family"] == **family
+        });
+        if let Some((_, set)) = found {
+            let own = match set["stmt"].take() {
+                Value::Array(own) => own,
+                Value::Null => Vec::new(),
+                one => vec![one],
+            };
+            let all = statements.iter().map(|of_one| json!({ of_one: null }));
+            set["stmt"] = own.into_iter().chain(all).collect();
         }
     }
 

@@ -8,9 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::{Finding, Status};
-use crate::kernel::bpf;
-use crate::kernel::nft::{Ruleset, others_rules};
-use crate::model::OthersRules;
+use crate::kernel::nft::Ruleset;
 
 const CHECK: &str = "firewall";
 
@@ -318,26 +316,6 @@ pub(super) fn legacy_iptables() -> Vec<Finding> {
             )
         })
         .collect()
-}
-
-/// Whether flows from outside to published ports pass the firewall by, where nobody said so.
-pub(super) fn packets(ruleset: Option<&Ruleset>) -> Option<Finding> {
-    const CHECK: &str = "published ports";
-    let detail = match others_rules(ruleset?) {
-        OthersRules::LetFlowsPass => {
-            "what the firewall let through passes it by: no rule of others has to see each packet"
-                .into()
-        }
-        OthersRules::SeeEachPacket(rule) => {
-            let yet = if bpf::is_passing() == Some(true) {
-                "from the next command on "
-            } else {
-                ""
-            };
-            format!("{yet}every packet goes by the firewall, for {rule}")
-        }
-    };
-    Some(Finding::ok(CHECK, detail))
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::flags;
+
 /// Keys of `meta` and of `ct` that are the same for every packet of a flow, or change with time only.
 const META: [&str; 18] = [
     "iif", "iifname", "iiftype", "iifgroup", "iifkind", "oif", "oifname", "oiftype", "oifgroup",
@@ -30,13 +32,13 @@ const CT: [&str; 18] = [
     "proto-dst",
 ];
 
-/// Protocols that packets of flows have, and the fields of their headers that are likewise. TCP's flags
-/// are of segments that do not pass by, but for PSH and URG, which no rule should ask for.
+/// Protocols that packets of flows have, and the fields of their headers that are likewise. A flow's packets
+/// may come from several MAC addresses.
 pub(super) const FIELDS: [(&str, &[&str]); 6] = [
-    ("ether", &["saddr", "daddr", "type"]),
+    ("ether", &["daddr", "type"]),
     ("ip", &["saddr", "daddr", "protocol", "version"]),
     ("ip6", &["saddr", "daddr", "nexthdr", "version"]),
-    ("tcp", &["sport", "dport", "flags"]),
+    ("tcp", &["sport", "dport"]),
     ("udp", &["sport", "dport"]),
     ("th", &["sport", "dport"]),
 ];
@@ -83,8 +85,8 @@ const TELLING: [&str; 8] = [
     "comment", "continue", "counter", "last", "limit", "log", "match", "quota",
 ];
 
-/// Matches of xtables as those expressions; `tcp` asks for flags, too.
-const XT_MATCHES: [&str; 24] = [
+/// Matches of xtables as those expressions. nft does not show what they ask: of `tcp` it is taken for ports.
+const XT_MATCHES: [&str; 22] = [
     "addrtype",
     "comment",
     "connlabel",
@@ -96,7 +98,6 @@ const XT_MATCHES: [&str; 24] = [
     "icmp",
     "icmp6",
     "iprange",
-    "mac",
     "mark",
     "multiport",
     "owner",
@@ -105,7 +106,6 @@ const XT_MATCHES: [&str; 24] = [
     "policy",
     "rpfilter",
     "rt",
-    "set",
     "state",
     "tcp",
     "udp",
@@ -123,6 +123,8 @@ const XT_TARGETS: [&str; 9] = [
     "TCPMSS",
 ];
 const XT_TELLING: [&str; 1] = ["LOG"];
+/// Other matches that keep nothing for another rule.
+const XT_PURE: [&str; 8] = ["dscp", "ecn", "hl", "length", "limit", "tos", "ttl", "u32"];
 
 /// What it is of a rule that has to see each packet of a flow; `None` where nothing is. Which chains only
 /// tell of packets is for the caller to say.
@@ -142,10 +144,13 @@ pub(super) fn only_tells<'r>(rule: &'r Value, tells: impl Fn(&'r str) -> bool) -
     expressions(rule).all(|(kind, value)| match kind {
         "return" => true,
         "jump" | "goto" => tells(value["target"].as_str().unwrap_or_default()),
-        "xt" => value["type"] == "match" || is_known(&value["name"], &XT_TELLING),
+        "xt" if value["type"] == "match" => {
+            is_known(&value["name"], &XT_MATCHES) || is_known(&value["name"], &XT_PURE)
+        }
+        "xt" => is_known(&value["name"], &XT_TELLING),
         // With a name it may be others', too, or told to a program.
-        "limit" | "quota" if value.is_string() => false,
-        "log" if value.get("group").is_some() => false,
+        "limit" | "quota" if value.is_string() || value.get("map").is_some() => false,
+        "log" => !is_told_to_programs(value),
         _ => TELLING.contains(&kind),
     })
 }
@@ -157,6 +162,7 @@ pub(super) fn of_connection(rule: &Value) -> Option<&'static str> {
         "synproxy" => Some("synproxy"),
         "xt" if is_known(&value["name"], &["SYNPROXY"]) => Some("synproxy"),
         "ct helper" => Some("ct helper"),
+        "xt" if is_known(&value["name"], &["CT"]) => Some("xt CT"),
         _ => None,
     })
 }
@@ -175,6 +181,15 @@ pub(super) fn names(value: &Value, sets: &BTreeSet<&str>) -> bool {
 /// each packet.
 pub(super) fn of_elements(set: &Value) -> Option<String> {
     statements(&set["stmt"]).find_map(|(kind, value)| statement(kind, value))
+}
+
+/// A set or map that a rule adds elements to with such statements.
+pub(super) fn added_to(rule: &Value) -> Option<(&str, String)> {
+    expressions(rule).find_map(|(kind, value)| {
+        let set = value[kind].as_str()?.strip_prefix('@')?;
+        let what = statements(&value["stmt"]).find_map(|(kind, value)| statement(kind, value))?;
+        ["set", "map"].contains(&kind).then_some((set, what))
+    })
 }
 
 /// Statements of a set, or in a rule; a meter has one.
@@ -223,16 +238,41 @@ pub(super) fn uses_map(rule: &Value) -> bool {
 /// A rule's expressions and statements, each by its kind.
 pub(super) fn expressions(rule: &Value) -> impl Iterator<Item = (&str, &Value)> {
     let all = rule["expr"].as_array().into_iter().flatten();
-    all.filter_map(Value::as_object).flatten().map(of_pair)
+    // What nft has no JSON for it tells as text, as statements of maps (1.0.6).
+    let texts = all.clone().filter(|one| !one.is_object());
+    let texts = texts.map(|one| ("text", one));
+    all.filter_map(Value::as_object)
+        .flatten()
+        .map(of_pair)
+        .chain(texts)
 }
 
 fn of_pair<'r>((kind, value): (&'r String, &'r Value)) -> (&'r str, &'r Value) {
     (kind, value)
 }
 
+/// Whether a rule goes on from there as if it were not there, or ends.
+pub(super) fn does_nothing(kind: &str, value: &Value) -> bool {
+    match kind {
+        // It counts packets.
+        "match" => value["left"].get("numgen").is_none(),
+        "xt" => value["type"] == "match" && is_known(&value["name"], &XT_MATCHES),
+        "log" => !is_told_to_programs(value),
+        _ => ["comment", "counter", "ct count"].contains(&kind),
+    }
+}
+
+/// Programs that get packets so look into them, or count them.
+fn is_told_to_programs(log: &Value) -> bool {
+    log.get("group").is_some() || log["level"] == "audit"
+}
+
 /// What of a statement has to see each packet.
 fn statement(kind: &str, value: &Value) -> Option<String> {
     match kind {
+        "match" if flags::is_flags(&value["left"]) => {
+            flags::takes(value).is_none().then(|| "tcp flags".into())
+        }
         "match" => expression(&value["left"]).or_else(|| expression(&value["right"])),
         "vmap" => expression(&value["key"]),
         "mangle" => {
@@ -261,8 +301,7 @@ fn statement(kind: &str, value: &Value) -> Option<String> {
             let name = &value["name"];
             (!is_known(name, known)).then(|| format!("xt {}", name.as_str().unwrap_or("?")))
         }
-        // Programs that get packets so look into them.
-        "log" if value.get("group").is_some() => Some("log group".into()),
+        "log" if is_told_to_programs(value) => Some("log to programs".into()),
         _ if STATEMENTS.contains(&kind) => None,
         _ => Some(kind.into()),
     }
@@ -272,6 +311,7 @@ fn statement(kind: &str, value: &Value) -> Option<String> {
 fn expression(value: &Value) -> Option<String> {
     match value {
         Value::Array(values) => values.iter().find_map(expression),
+        _ if flags::is_flags(value) => (!flags::is_same(value)).then(|| "tcp flags".into()),
         Value::Object(object) => object.iter().map(of_pair).find_map(part),
         _ => None,
     }
@@ -284,7 +324,14 @@ fn part((kind, value): (&str, &Value)) -> Option<String> {
         "meta" => (!is_known(key, &META)).then(told),
         "ct" => (!is_known(key, &CT)).then(told),
         "payload" => field(value),
-        "elem" => expression(value.get("val").unwrap_or(value)),
+        // An element's own statements are done for each packet that finds it.
+        "elem" => {
+            let own = ["limit", "quota", "ct count"].into_iter();
+            own.clone()
+                .find(|own| value.get(own).is_some())
+                .map(|own| format!("{own} of an element"))
+                .or_else(|| expression(value.get("val").unwrap_or(value)))
+        }
         "map" => expression(key),
         _ if CONSTANTS.contains(&kind) => None,
         _ if COMPOUND.contains(&kind) => expression(value),

@@ -3,17 +3,14 @@
 
 use serde_json::Value;
 
-use super::asks::{FIELDS, expressions, is_known};
-
-/// Flags of segments that begin or end a connection: none of these passes by.
-const TCP_ENDS: [&str; 3] = ["fin", "syn", "rst"];
+use super::asks::{FIELDS, does_nothing, expressions, is_known};
+use super::flags;
 
 /// Whether a rule is for none of the packets that would pass by, and does nothing before it knows that.
 /// Without connection tracking (`tracked`) nothing is said of a connection's state.
 pub(super) fn is_for_others(rule: &Value, tracked: bool) -> bool {
-    let counts = |kind: &str| ["limit", "quota", "set", "map", "meter"].contains(&kind);
     expressions(rule)
-        .take_while(|(kind, _)| !counts(kind))
+        .take_while(|(kind, value)| does_nothing(kind, value))
         .any(|(kind, value)| {
             kind == "match" && (tracked || !is_state(&value["left"])) && leaves_out(value)
         })
@@ -52,12 +49,15 @@ fn leaves_out(asked: &Value) -> bool {
         // Of a packet within the one that passes.
         return false;
     }
+    if flags::is_flags(left) {
+        return flags::takes(asked) == Some(false);
+    }
     if protocol.is_string() && !is_known(protocol, &FIELDS.map(|(protocol, _)| protocol)) {
         return true;
     }
     // No fragments do; "don't fragment" is another flag.
     let [field, mask] = [&left["&"][0]["payload"]["field"], &left["&"][1]];
-    if field == "frag-off" && mask.as_u64().is_some_and(|mask| mask & 0x4000 == 0) {
+    if field == "frag-off" && mask.as_u64().is_some_and(|mask| mask & 0xc000 == 0) {
         return asked["op"] == "!=" && asked["right"] == 0;
     }
     if right.is_empty() || !is_known(&asked["op"], &["==", "in"]) {
@@ -75,26 +75,11 @@ fn leaves_out(asked: &Value) -> bool {
     {
         return !has(&["tcp", "udp"]);
     }
-    let is_end = |word: &&str| TCP_ENDS.contains(word);
-    if is_flags(&left["&"][0]) || is_flags(left) {
-        // One of several that are enough, or one that has to be there.
-        let is_choice = asked["op"] == "in" || asked["right"].get("set").is_some();
-        return if is_choice {
-            right.iter().all(is_end)
-        } else {
-            right.iter().any(is_end)
-        };
-    }
     false
 }
 
 fn is_state(expression: &Value) -> bool {
     expression["ct"]["key"] == "state"
-}
-
-fn is_flags(expression: &Value) -> bool {
-    let payload = &expression["payload"];
-    payload["protocol"] == "tcp" && payload["field"] == "flags"
 }
 
 /// The words that a match compares with; none where there is anything else.
