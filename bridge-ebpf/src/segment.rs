@@ -18,6 +18,9 @@ pub(crate) const UPPER6: usize = IP + 40;
 
 /// Frames that every way takes: with the least MTU of IPv4 (RFC 791, 3.2) and of IPv6 (RFC 8200, 5).
 const LEAST4: u32 = 14 + 68;
+/// Of TCP by IPv4: where the way takes less than what every host does (RFC 791, 3.1), the firewall has told both
+/// ends so (MSS).
+const LEAST4_TCP: u32 = 14 + 576;
 const LEAST6: u32 = 14 + 1280;
 
 /// IPv4's version and length of a header without options (RFC 791, 3.1).
@@ -111,7 +114,11 @@ impl Segment {
     /// Length of frames that every way takes.
     #[inline(always)]
     pub(crate) fn least(&self) -> u32 {
-        if self.ipv6 { LEAST6 } else { LEAST4 }
+        match (self.ipv6, self.protocol) {
+            (true, _) => LEAST6,
+            (false, PROTO_TCP) => LEAST4_TCP,
+            (false, _) => LEAST4,
+        }
     }
 
     /// Length of its headers, Ethernet's among them.
