@@ -3,15 +3,13 @@
 use bridge_common::{Address, PublishedKey, SocketAddress, mapped};
 
 use crate::address::Ip6;
+use crate::segment::PROTO_TCP;
 
 /// The map `PUBLISHED`, as the hook has it, and as tests make it.
 pub trait Publications {
     /// Where what is asked for leads; to the port 0 where it only has a part of the host's addresses.
     fn publication(&self, asked: &PublishedKey) -> Option<SocketAddress>;
 }
-
-/// TCP (RFC 9293, 3.7.1).
-const TCP: u8 = 6;
 
 /// Where a connection, or a datagram, is to go instead; `None`: where it was to go anyway. `source` is
 /// the address that its socket is bound to.
@@ -38,7 +36,7 @@ pub fn translate(
     }
     let is_loopback = address.is_loopback();
     let may_be_of_host =
-        asked.protocol == TCP && source.is_unspecified() && !address.is_never_routed();
+        asked.protocol == PROTO_TCP && source.is_unspecified() && !address.is_never_routed();
     if !is_loopback && !may_be_of_host {
         return None;
     }
@@ -49,10 +47,10 @@ pub fn translate(
 
 /// Addresses of one family.
 pub struct Nobodys {
-    /// That no host has: the first past "this host on this network" (RFC 1122, 3.2.1.3), or past the
-    /// loopback's among the deprecated IPv4-compatible ones (RFC 4291, 2.5.5.1).
+    /// One that no host has: of "this network" (RFC 1122, 3.2.1.3), or an IPv4-compatible one, which are
+    /// deprecated (RFC 4291, 2.5.5.1).
     pub address: Address,
-    /// That means none.
+    /// The one that means none.
     pub unspecified: Address,
 }
 

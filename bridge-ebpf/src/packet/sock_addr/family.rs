@@ -147,7 +147,7 @@ impl Family for V6 {
 /// Binds the socket to an address of any family, as words in the order of memory; whether it took it.
 #[inline(always)]
 fn bind<const WORDS: usize>(ctx: &SockAddrContext, to: &mut [u32; WORDS]) -> bool {
-    let size = size_of_val(to) as i32;
+    let size = i32::try_from(size_of_val(to)).unwrap_or_default();
     // SAFETY: as in `is_of_host`; `to` has as many bytes.
     unsafe { bpf_bind(ctx.sock_addr, to.as_mut_ptr().cast(), size) == 0 }
 }
