@@ -172,7 +172,7 @@ impl Context {
         let mut errors = Errors::default();
         errors.note(self.ensure_unpublished(endpoint));
         fault::step();
-        if let Some(data_plane) = errors.note(self.data_plane()) {
+        if let Some(Some(data_plane)) = errors.note(self.pinned_data_plane()) {
             errors.note(data_plane.ensure_unreachable(&port_of(network, endpoint)));
             fault::step();
         }

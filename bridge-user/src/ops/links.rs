@@ -18,7 +18,10 @@ impl Context {
             return Ok(());
         }
         let pairs = pairs(network, endpoints);
-        Ok(self.data_plane()?.ensure_linked(network.number, &pairs)?)
+        match self.pinned_data_plane()? {
+            Some(data_plane) => Ok(data_plane.ensure_linked(network.number, &pairs)?),
+            None => Ok(()),
+        }
     }
 }
 

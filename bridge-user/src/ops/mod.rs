@@ -87,6 +87,8 @@ pub struct Context {
     owner: u64,
     /// Opened at first need: a command that only reads rows loads no program.
     data_plane: Option<DataPlane>,
+    /// What networks share goes, though there are some: they go, too.
+    nothing_shared: bool,
     /// What could not be made right at the start. It stands in nobody else's way.
     left_wrong: Option<Error>,
     /// Nobody removes the state meanwhile; purge holds it alone, and longer.
@@ -132,19 +134,44 @@ impl Context {
         locks: LockFile,
         in_use: Option<Lock>,
     ) -> Result<Self, Error> {
+        let mut context = Self::open_as_it_is(paths, config, locks, in_use)?;
+        let known = context.store.rows().host()?;
+        let same_boot = known.is_some_and(|(boot, _)| boot == context.boot_id);
+        let made_right = if same_boot {
+            context.sweep()
+        } else {
+            context.reconcile()
+        };
+        if !same_boot && made_right.is_ok() {
+            let Self {
+                store,
+                boot_id,
+                host_cookie,
+                ..
+            } = &mut context;
+            store.write(|rows| rows.set_host(boot_id, *host_cookie))?;
+        }
+        context.left_wrong = made_right.err();
+        Ok(context)
+    }
+
+    /// The same, and nothing is made right.
+    fn open_as_it_is(
+        paths: &Paths,
+        config: Config,
+        locks: LockFile,
+        in_use: Option<Lock>,
+    ) -> Result<Self, Error> {
         let store = Store::open(&paths.state)?;
         let boot_id = netns::boot_id()?;
         let host_cookie = NetNs::host_cookie()?;
         let known = store.rows().host()?;
-        if known
-            .as_ref()
-            .is_some_and(|(boot, cookie)| *boot == boot_id && *cookie != host_cookie)
-        {
+        if known.is_some_and(|(boot, cookie)| boot == boot_id && cookie != host_cookie) {
             return Err(Error::OtherHost(paths.state.clone()));
         }
         let owner = store.rows().owner()?;
         bpf::check_owner(owner)?;
-        let mut context = Self {
+        Ok(Self {
             config,
             locks,
             paths: paths.clone(),
@@ -154,21 +181,10 @@ impl Context {
             host_cookie,
             owner,
             data_plane: None,
+            nothing_shared: false,
             left_wrong: None,
             _in_use: in_use,
-        };
-        let same_boot = known.is_some_and(|(boot, _)| boot == context.boot_id);
-        let made_right = if same_boot {
-            context.sweep()
-        } else {
-            context.reconcile()
-        };
-        if !same_boot && made_right.is_ok() {
-            let Self { store, boot_id, .. } = &mut context;
-            store.write(|rows| rows.set_host(boot_id, host_cookie))?;
-        }
-        context.left_wrong = made_right.err();
-        Ok(context)
+        })
     }
 
     /// What could not be made right when the state was opened; the next command tries again.
@@ -181,6 +197,14 @@ impl Context {
             self.data_plane = Some(DataPlane::ensure(self.owner, &self.config.maps)?);
         }
         Ok(self.data_plane.as_mut().expect("it was opened above"))
+    }
+
+    /// The one that is there, for what is to be gone from it; `None` where nothing is pinned.
+    fn pinned_data_plane(&mut self) -> Result<Option<&mut DataPlane>, Error> {
+        if self.data_plane.is_none() {
+            self.data_plane = DataPlane::open(self.owner)?;
+        }
+        Ok(self.data_plane.as_mut())
     }
 
     /// The bridge network that a user names: by name, id, or the first digits of its id.

@@ -94,7 +94,7 @@ impl Context {
             errors.note(self.write_shared(None));
         }
         fault::step();
-        if let Some(data_plane) = errors.note(self.data_plane()) {
+        if let Some(Some(data_plane)) = errors.note(self.pinned_data_plane()) {
             errors.note(data_plane.ensure_published_absent(&published));
         }
         fault::step();

@@ -28,22 +28,27 @@ pub fn purge(paths: &Paths, lost: bool) -> Result<(), Error> {
     Store::ensure_directory(state_directory)?;
     let locks = LockFile::new(state_directory);
     let _alone = locks.state(true).map_err(locks.failed())?;
-    let open = || {
-        let locks = LockFile::new(state_directory);
-        Context::open_in_use(paths, config.clone(), locks, None)
-    };
-    let mut opened = open();
+    let mut opened = Context::open_in_use(paths, config.clone(), locks, None);
     if matches!(opened, Err(Error::Bpf(BpfError::Layout { .. }))) {
-        // Ours take their place, by which the rest is removed as ever.
+        // Nothing can be taken out of such maps, nor has to be.
         bpf::purge()?;
         fault::step();
-        opened = open();
+        let locks = LockFile::new(state_directory);
+        opened = Context::open_as_it_is(paths, config, locks, None).map(|context| Context {
+            nothing_shared: true,
+            ..context
+        });
     }
     let mut errors = Errors::default();
     match opened {
         Ok(mut context) => {
-            // What could not be removed stays known.
-            context.remove_everything()?;
+            let removed = context.remove_everything();
+            if lost {
+                errors.note(removed);
+            } else {
+                // What could not be removed stays known.
+                removed?;
+            }
         }
         Err(error @ Error::OtherHost(_)) => return Err(error),
         Err(error) if !lost && !matches!(error, Error::Store(StoreError::SchemaVersion { .. })) => {

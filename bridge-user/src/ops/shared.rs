@@ -25,7 +25,7 @@ impl Context {
         let networks = self.store.rows().networks()?;
         let networks: Vec<&Network> = networks
             .iter()
-            .filter(|network| network.state != State::Deleting)
+            .filter(|network| network.state != State::Deleting && !self.nothing_shared)
             .collect();
         if networks.is_empty() {
             let mut errors = Errors::default();

@@ -127,7 +127,10 @@ impl Context {
         let rows = self.store.rows();
         let publishing = rows.publishing_networks(&self.boot_id)?;
         let by_flows = networks.iter().filter(|network| {
-            network.has_flows() && publishing.contains(&network.id) && bpf::has_links()
+            !self.nothing_shared
+                && network.has_flows()
+                && publishing.contains(&network.id)
+                && bpf::has_links()
         });
         let (asked, left): (Vec<_>, Vec<_>) = by_flows.partition(|n| n.asks_for_flows());
         // nf_tables counts its transactions, so with a new rule our table is written again;

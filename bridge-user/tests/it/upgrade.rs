@@ -118,3 +118,31 @@ fn an_index_of_an_earlier_boot_may_be_another_ports() {
     host.transfer(&a, &b, &b.ipv4, 1).assert_fast();
     host.transfer(&b, &a, &a.ipv6, 1).assert_fast();
 }
+
+/// Another state's are not touched, whatever layout their pins have: as with pins of ours.
+#[test]
+fn purge_leaves_pins_of_another_state_and_layout() {
+    let host = Host::new();
+    host.create("n");
+    let a = host.join("n", "a");
+    host.change_meta(|meta| meta.layout_version = 99);
+    host.call("mkdir -m 700 /run/other").ok();
+    let purge = "/run/bin/bridge-user --state-dir /run/other purge --yes";
+    host.call(purge).fails_with(1, &["another state"]);
+    assert!(
+        host.link(None, &a.host_leg).is_some(),
+        "another state's leg is gone"
+    );
+}
+
+/// What is to be removed needs no program that runs.
+#[test]
+fn purge_removes_what_another_layout_made_where_programs_cannot_be_loaded() {
+    let host = Host::new();
+    host.create("n");
+    host.join("n", "a");
+    host.change_meta(|meta| meta.layout_version = 99);
+    host.call("prlimit --nofile=26 /run/bin/bridge-user --state-dir /run/state purge --yes")
+        .ok();
+    host.assert_clean();
+}

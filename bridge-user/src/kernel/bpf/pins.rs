@@ -128,11 +128,11 @@ pub fn layout() -> Result<Option<u32>, BpfError> {
     Ok(readable_meta()?.map(|meta| meta.layout_version))
 }
 
-/// What the pins are; those of another layout or another state are refused.
+/// What the pins are; those of another state or another layout are refused.
 fn own_meta(owner: u64) -> Result<Option<Meta>, BpfError> {
-    match readable_meta()? {
+    match meta()? {
         Some(meta) if meta.owner != owner => Err(BpfError::Owner { path: ROOT.into() }),
-        meta => Ok(meta),
+        _ => readable_meta(),
     }
 }
 
