@@ -157,8 +157,9 @@ impl Context {
 
     /// Rules that cannot be read may ask for anything, and are looked at again by the next command.
     fn look_at_others_rules(&mut self) -> Result<OthersRules, Error> {
-        let rules = match nft::Ruleset::read_rules() {
-            Ok(ruleset) => nft::others_rules(&ruleset),
+        let read = nft::Ruleset::read_rules();
+        let rules = match read.and_then(|ruleset| nft::others_rules(&ruleset)) {
+            Ok(rules) => rules,
             Err(error) => {
                 tracing::warn!(
                     "warning: every packet goes by the firewall, for its rules cannot be read: {error}"

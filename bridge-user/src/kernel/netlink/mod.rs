@@ -159,12 +159,23 @@ impl Netlink {
         self.receive()
     }
 
+    /// The next one, whole. A dump comes in datagrams as long as what was received into lately
+    /// (`max_recvmsg_len`, net/netlink/af_netlink.c, v6.18), and its beginning is looked for anew for each.
+    fn datagram(&self) -> io::Result<Vec<u8>> {
+        const LONGEST_OF_DUMPS: usize = 1 << 15;
+        let flags = libc::MSG_PEEK | libc::MSG_TRUNC;
+        let (length, _) = self.socket.recv_from(&mut Vec::new(), flags)?;
+        let mut datagram = Vec::with_capacity(length.max(LONGEST_OF_DUMPS));
+        self.socket.recv_from(&mut datagram, 0)?;
+        Ok(datagram)
+    }
+
     /// Collects the answers to the last request, up to its acknowledgement or the dump's end.
     fn receive<M: Message>(&mut self) -> io::Result<Vec<M>> {
         let mut answers = Vec::new();
         let mut interrupted = false;
         loop {
-            let (datagram, _) = self.socket.recv_from_full()?;
+            let datagram = self.datagram()?;
             let mut rest = datagram.as_slice();
             while !rest.is_empty() {
                 let message = NetlinkMessage::<M>::deserialize(rest)

@@ -23,18 +23,20 @@ const EXPRESSION_NAME: u16 = 1;
 /// The statements of elements of a set, as nft calls them, by the set's family, table and name.
 pub(super) type OfElements = ([String; 3], BTreeSet<String>);
 
-/// Those of all dynamic sets.
-pub(super) fn statements() -> io::Result<Vec<OfElements>> {
+/// Those of the dynamic sets that are wanted.
+pub(super) fn statements(is_wanted: impl Fn(&[String; 3]) -> bool) -> io::Result<Vec<OfElements>> {
     let mut netfilter = Netfilter::open()?;
     let sets = netfilter.dump(&message(GET_SET, 0, &[]))?;
     let mut all = Vec::new();
     for set in sets.iter().filter(|set| is_dynamic(set)) {
         let [table, name] = [TABLE_NAME, SET_NAME].map(|kind| text(&set.attributes, kind));
-        let of_set = message(
-            GET_SET_ELEMENTS,
-            set.family,
-            &[(TABLE_NAME, &table), (SET_NAME, &name)],
-        );
+        let named = [family(set.family).to_owned(), table, name];
+        if !is_wanted(&named) {
+            continue;
+        }
+        let [_, table, name] = &named;
+        let of_set = [(TABLE_NAME, table.as_str()), (SET_NAME, name)];
+        let of_set = message(GET_SET_ELEMENTS, set.family, &of_set);
         let elements = match netfilter.dump(&of_set) {
             // It went meanwhile, which somebody's next transaction says.
             Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
@@ -44,10 +46,7 @@ pub(super) fn statements() -> io::Result<Vec<OfElements>> {
             .iter()
             .flat_map(elements_of)
             .flat_map(statements_of);
-        all.push((
-            [family(set.family).into(), table, name],
-            statements.collect(),
-        ));
+        all.push((named, statements.collect()));
     }
     Ok(all)
 }

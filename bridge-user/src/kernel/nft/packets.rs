@@ -16,6 +16,7 @@ mod guards;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
+use std::io;
 
 use serde_json::Value;
 
@@ -56,11 +57,20 @@ impl fmt::Display for PacketRule {
     }
 }
 
-/// What rules of others ask of flows.
-pub fn others_rules(ruleset: &Ruleset) -> OthersRules {
-    let rule = ruleset.packet_rule().map(|rule| rule.to_string());
-    let rule = rule.or_else(legacy_tables);
-    rule.map_or(OthersRules::LetFlowsPass, OthersRules::SeeEachPacket)
+/// What rules of others ask of flows. Elements of sets are looked at where nothing else says it.
+pub fn others_rules(ruleset: &Ruleset) -> io::Result<OthersRules> {
+    let of = |ruleset: &Ruleset| ruleset.packet_rule().map(|rule| rule.to_string());
+    let rule = match of(ruleset).or_else(legacy_tables) {
+        None => of(&ruleset.with_elements()?),
+        found => found,
+    };
+    Ok(rule.map_or(OthersRules::LetFlowsPass, OthersRules::SeeEachPacket))
+}
+
+/// Whether a rule looks for packets in one of these sets, other than to add them.
+pub(super) fn looks_into(rule: &Value, sets: &BTreeSet<&str>) -> bool {
+    let mut looking = asks::expressions(rule).filter(|(kind, _)| *kind != "set" && *kind != "map");
+    looking.any(|(_, value)| asks::names(value, sets))
 }
 
 /// The tables of iptables-legacy, if there are any: nft does not show what is in them.

@@ -1,5 +1,4 @@
-//! All that nft knows, of every table, as it tells in JSON (libnftables-json(5)). Sets have the statements of
-//! single elements, too.
+//! All that nft knows, of every table, as it tells in JSON (libnftables-json(5)).
 
 use std::collections::BTreeSet;
 use std::io;
@@ -7,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::elements;
+use super::{elements, packets};
 
 /// The objects of a ruleset: each has one key, its kind.
 #[derive(Debug)]
@@ -35,15 +34,26 @@ impl Ruleset {
         }
         let mut all: Value = serde_json::from_slice(&output.stdout)?;
         match all["nftables"].take() {
-            Value::Array(objects) => {
-                let mut ruleset = Self(objects);
-                for (set, statements) in elements::statements()? {
-                    ruleset.give(&set, &statements);
-                }
-                Ok(ruleset)
-            }
+            Value::Array(objects) => Ok(Self(objects)),
             _ => Err(io::Error::other("its JSON has no list of objects")),
         }
+    }
+
+    /// The same, where sets that rules look into, and whose elements have statements of their own, have those.
+    pub(crate) fn with_elements(&self) -> io::Result<Self> {
+        let all: Vec<&Value> = self.all("rule").collect();
+        let looked_into = |[family, table, name]: &[String; 3]| {
+            let set = BTreeSet::from([name.as_str()]);
+            let mut of_table = all
+                .iter()
+                .filter(|rule| rule["family"] == **family && rule["table"] == **table);
+            of_table.any(|rule| packets::looks_into(rule, &set))
+        };
+        let mut ruleset = Self(self.0.clone());
+        for (set, statements) in elements::statements(looked_into)? {
+            ruleset.give(&set, &statements);
+        }
+        Ok(ruleset)
     }
 
     /// Gives a set, by family, table and name, statements that its elements have.

@@ -14,7 +14,9 @@ pub(super) fn finding(ruleset: Option<&Ruleset>, paths: &Paths) -> Option<Findin
         let detail = "every packet goes by the firewall: the kernel has no tcx links (6.6)";
         return Some(Finding::ok(CHECK, detail));
     }
-    let of_rules = match others_rules(ruleset?) {
+    let rules = others_rules(ruleset?);
+    let of_rules = match rules.unwrap_or_else(|error| OthersRules::SeeEachPacket(error.to_string()))
+    {
         OthersRules::LetFlowsPass => {
             "what the firewall let through passes it by: no rule of others has to see each packet"
                 .into()

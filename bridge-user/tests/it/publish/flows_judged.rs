@@ -5,7 +5,7 @@ use crate::host::Host;
 
 /// Rulesets of which each has to see each packet, or changes each: by itself, by what it reaches, or by
 /// what connection tracking does for it.
-const OF_PACKETS_TOO: [(&str, &str); 35] = [
+const OF_PACKETS_TOO: [(&str, &str); 36] = [
     (
         "return, then drop",
         "table inet t { chain c { type filter hook forward priority 0; limit rate 50/second return; drop; }; }",
@@ -125,6 +125,10 @@ const OF_PACKETS_TOO: [(&str, &str); 35] = [
     (
         "a quota by a map that another hook asks",
         "table inet t { quota q { over 1 mbytes; }; chain c { type filter hook forward priority 0; quota name ip saddr map { 192.0.2.2 : \"q\" } counter; }; chain i { type filter hook input priority 0; quota name \"q\" drop; }; }",
+    ),
+    (
+        "a mark that counts",
+        "table inet t { chain c { type filter hook forward priority 0; ct mark set ct mark << 1; ct mark 1024 drop; }; }",
     ),
     (
         "urgent segments",

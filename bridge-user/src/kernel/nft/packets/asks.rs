@@ -251,6 +251,12 @@ fn of_pair<'r>((kind, value): (&'r String, &'r Value)) -> (&'r str, &'r Value) {
     (kind, value)
 }
 
+/// Whether a mark that is made so may be another for each packet, by the one that was there.
+fn counts(value: &Value) -> bool {
+    let by = |operator| value.get(operator).is_some();
+    by("^") || by("<<") || by(">>")
+}
+
 /// Whether a rule goes on from there as if it were not there, or ends.
 pub(super) fn does_nothing(kind: &str, value: &Value) -> bool {
     match kind {
@@ -280,7 +286,7 @@ fn statement(kind: &str, value: &Value) -> Option<String> {
             // The mark of a connection, and what `nft monitor trace` shows.
             let kept =
                 is_known(&key["ct"]["key"], &["mark", "label"]) || key["meta"]["key"] == "nftrace";
-            if kept {
+            if kept && !counts(&value["value"]) {
                 expression(&value["value"])
             } else {
                 Some("it changes packets".into())
