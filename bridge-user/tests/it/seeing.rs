@@ -2,6 +2,8 @@
 //! frames say.
 
 use std::collections::BTreeSet;
+use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -87,7 +89,19 @@ fn received(host: &Host, endpoint: &Endpoint) -> (u64, u64) {
 /// Ten pings and a transfer, then silence; gives what `stats` says of both ends before and after
 /// the pings, and in the end.
 fn traffic_of(host: &Host, a: &Endpoint, b: &Endpoint) -> [[Value; 2]; 3] {
-    let both = || [a, b].map(|end| stats_of(host, end));
+    // A frame may be on its way from the one counter to the other.
+    let both = || {
+        let mut last = [a, b].map(|end| stats_of(host, end));
+        for _ in 0..100 {
+            thread::sleep(Duration::from_millis(50));
+            let now = [a, b].map(|end| stats_of(host, end));
+            if now == last {
+                return now;
+            }
+            last = now;
+        }
+        panic!("the counters go on: {last:?}");
+    };
     // Once before, so that nobody has to be asked for.
     host.assert_pings("a", &b.ipv4);
     let before = both();

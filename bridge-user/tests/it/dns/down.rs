@@ -222,6 +222,10 @@ fn doctor_names_the_process_that_has_the_port() {
     host.join("n", "a");
     let _other = host.call("iperf3 -s -B 0.0.0.0 -p 53").spawn();
     let pid = host.pid_of("iperf3");
+    wait_until("it has the port", || {
+        let listening = host.call("ss -Hltn").arg("sport = :53").run();
+        !listening.stdout.is_empty()
+    });
     let _daemon = host.daemon();
     let found = bad(&host, "DNS");
     let name = format!("iperf3 (process {pid}) has 0.0.0.0:53");
