@@ -88,12 +88,12 @@ pub(crate) fn is_ipv6_only(ctx: &SockAddrContext) -> bool {
         && bits & IPV6ONLY != 0
 }
 
-/// Binds the socket to the address in the call, if that is the host's; else it stays as it was.
+/// Binds the socket to the address in the call, if that is the host's; else to none.
 ///
 /// The kernel binds to addresses of its own (`__inet_bind`, net/ipv4/af_inet.c, `__inet6_bind`,
 /// net/ipv6/af_inet6.c, v6.18), unless the host or the socket may have any (`ip_nonlocal_bind`, `IP_FREEBIND`,
-/// `IP_TRANSPARENT`): so it is asked for one first that no host has. A socket that has a port already is
-/// bound, and stays so.
+/// `IP_TRANSPARENT`): so it is asked for one first that no host has. Bound to an IPv6 address, if only for that
+/// trial, it is for IPv6 alone from then on (`IPV6_V6ONLY`). A socket that has a port already stays as it is.
 #[inline(always)]
 pub(crate) fn is_bound_to_host<F: Family>(ctx: &SockAddrContext) -> bool {
     let address = F::address(ctx);
