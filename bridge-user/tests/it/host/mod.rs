@@ -279,15 +279,25 @@ fn check_tools() {
     );
 }
 
-/// Waits until something is so, for at most ten seconds.
+/// Waits until something is so, for at most half a minute.
 #[track_caller]
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(
-            start.elapsed() < Duration::from_secs(10),
-            "not within ten seconds: {what}"
+            start.elapsed() < Duration::from_secs(30),
+            "not within half a minute: {what}"
         );
         thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// One of three tries is as quick as this: what a busy machine adds to some is not the program's.
+#[track_caller]
+pub(crate) fn assert_quick(what: &str, limit: Duration, mut attempt: impl FnMut() -> Duration) {
+    let mut took = Vec::new();
+    while took.last().is_none_or(|last| *last >= limit) {
+        assert!(took.len() < 3, "{what}: {took:?}");
+        took.push(attempt());
     }
 }

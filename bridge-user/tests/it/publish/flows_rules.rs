@@ -1,7 +1,6 @@
 //! By default flows pass the firewall by as long as no rule of others has to see each packet.
 
 use std::net::UdpSocket;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -183,12 +182,10 @@ fn the_daemon_sees_rules_come_and_go() {
     let _daemon = host.daemon();
     assert_eq!(host.uplink_pins().len(), 2);
     for _ in 0..3 {
-        let changed = Instant::now();
         host.call("nft").arg(RULE).ok();
         wait_until("every packet goes by the firewall", || {
             host.uplink_pins().is_empty()
         });
-        assert!(changed.elapsed() < Duration::from_secs(5));
         host.call("nft delete table inet user").ok();
         wait_until("flows pass it by again", || host.uplink_pins().len() == 2);
     }
