@@ -156,13 +156,8 @@ pub enum OptionError {
 }
 
 impl Options {
-    /// Refuses to publish past the firewall what such a network, or this kernel (`has_links`), does not.
-    pub fn check_publish(
-        &self,
-        internal: bool,
-        datapath: Datapath,
-        has_links: bool,
-    ) -> Result<(), OptionError> {
+    /// Refuses to publish past the firewall what such a network does not.
+    pub fn check_publish(&self, internal: bool, datapath: Datapath) -> Result<(), OptionError> {
         let routed = [false, true].map(|ipv6| self.gateways.of_family(ipv6).routed);
         let reason = if self.publish != PublishRoad::Bpf {
             return Ok(());
@@ -172,8 +167,6 @@ impl Options {
             "with the datapath off all goes by the firewall"
         } else if routed != [false; 2] {
             "endpoints of a routed network are reached by the firewall"
-        } else if !has_links {
-            "it needs a kernel with tcx links (6.6): without, all goes by the firewall"
         } else {
             return Ok(());
         };

@@ -11,7 +11,7 @@ use super::{Context, Error, random_bytes, random_id};
 use crate::fault;
 use crate::ipam::{self, AddressPools};
 use crate::kernel::netlink::{self, Route};
-use crate::kernel::{bpf, nft, sysctl};
+use crate::kernel::{nft, sysctl};
 use crate::model::{
     BUILTIN_BRIDGE, Datapath, Driver, Id, InterfaceName, MacAddress, Network, NetworkName, Options,
     Pool, State,
@@ -146,7 +146,7 @@ impl<'a> Plan<'a> {
             return Err(Error::MtuForIpv6(options.mtu));
         }
         options.gateways.check_network(spec.internal, wants_ipv6)?;
-        options.check_publish(spec.internal, spec.datapath, bpf::has_links())?;
+        options.check_publish(spec.internal, spec.datapath)?;
         let id = match spec.name.as_str() {
             BUILTIN_BRIDGE => context.store.rows().builtin_id(BUILTIN_BRIDGE)?,
             _ => random_id()?,

@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use super::error::{Errors, chain};
 use super::{Context, Error};
 use crate::fault;
-use crate::kernel::bpf::{self, Port};
+use crate::kernel::bpf::Port;
 use crate::kernel::netlink::{self, Link, Netlink, NetlinkError, PortFlags, VethSpec};
 use crate::kernel::netns::NetNs;
 use crate::kernel::sysctl;
@@ -137,7 +137,7 @@ impl Context {
         let published = self.store.rows().published_range(&endpoint.id)?;
         let port = Port {
             bridge: bridge.index,
-            flows: published.is_some() && network.has_flows() && bpf::has_links(),
+            flows: published.is_some() && network.has_flows(),
             published: published.unwrap_or_default(),
             ..port_of(network, endpoint)
         };

@@ -48,7 +48,6 @@ impl Context {
     /// Makes the programs be at every uplink as long as something is published by them, and nowhere
     /// else. The caller holds what all share.
     pub(super) fn ensure_uplinks(&mut self) -> Result<(), Error> {
-        let there = bpf::Pinned::look().uplinks();
         let networks = self.store.rows().networks()?;
         let mut flows = self.flows(&networks)?;
         if flows.left && flows.rules.is_none() {
@@ -56,6 +55,7 @@ impl Context {
         }
         let links = netlink::links(&mut self.netlink)?;
         let wanted = self.uplinks_of(&flows, &networks, &links)?;
+        let there = at_uplinks(&bpf::Pinned::look(), &networks, &links)?;
         let mut errors = Errors::default();
         if flows.are() {
             // Nothing passes the firewall by before connection tracking puts up with it.
@@ -68,7 +68,7 @@ impl Context {
             errors.note(bpf::ensure_passing(flows.rules_let_pass()));
             fault::step();
         }
-        for gone in there.difference(&wanted) {
+        for gone in there.any().difference(&wanted) {
             errors.note(bpf::ensure_uplink_absent(*gone));
         }
         if !flows.may_be() {
@@ -86,7 +86,8 @@ impl Context {
     ) -> Result<bool, Error> {
         let flows = self.flows(networks)?;
         let wanted = self.uplinks_of(&flows, networks, links)?;
-        if !pinned.holds_uplinks(&wanted) || (flows.left && flows.rules.is_none()) {
+        let there = at_uplinks(pinned, networks, links)?;
+        if !there.are(&wanted) || (flows.left && flows.rules.is_none()) {
             return Ok(false);
         }
         let passes = Some(flows.rules_let_pass());
@@ -106,15 +107,11 @@ impl Context {
             return Ok(BTreeSet::new());
         }
         let default = netlink::default_links(&mut self.netlink)?;
-        let is_ours = |link: &Link| {
-            Endpoint::is_host_leg(&link.name)
-                || networks.iter().any(|n| n.bridge.as_str() == link.name)
-        };
         let is_uplink = |link: &&Link| {
             link.ethernet
                 && link.master.is_none()
                 && (link.kind.is_none() || default.contains(&link.index))
-                && !is_ours(link)
+                && !is_ours(link, networks)
         };
         Ok(links
             .iter()
@@ -127,10 +124,7 @@ impl Context {
         let rows = self.store.rows();
         let publishing = rows.publishing_networks(&self.boot_id)?;
         let by_flows = networks.iter().filter(|network| {
-            !self.nothing_shared
-                && network.has_flows()
-                && publishing.contains(&network.id)
-                && bpf::has_links()
+            !self.nothing_shared && network.has_flows() && publishing.contains(&network.id)
         });
         let (asked, left): (Vec<_>, Vec<_>) = by_flows.partition(|n| n.asks_for_flows());
         // nf_tables counts its transactions, so with a new rule our table is written again;
@@ -189,6 +183,20 @@ impl Context {
         }
         Ok(())
     }
+}
+
+fn is_ours(link: &Link, networks: &[Network]) -> bool {
+    Endpoint::is_host_leg(&link.name) || networks.iter().any(|n| n.bridge.as_str() == link.name)
+}
+
+fn at_uplinks(
+    pinned: &bpf::Pinned,
+    networks: &[Network],
+    links: &[Link],
+) -> Result<bpf::AtUplinks, Error> {
+    let ours = links.iter().filter(|link| is_ours(link, networks));
+    let ours: BTreeSet<u32> = ours.map(|link| link.index).collect();
+    Ok(bpf::AtUplinks::look(pinned, |index| ours.contains(&index))?)
 }
 
 /// What of connection tracking has to be otherwise for it to put up with flows that pass by.

@@ -8,7 +8,7 @@ use crate::random::number;
 
 /// Where a run of a command is killed, a step later each time, until it survives.
 /// `BRIDGE_USER_TEST_STRIDE` says how many steps later, where a machine is too slow for each of them.
-struct Killer<'h> {
+pub(crate) struct Killer<'h> {
     host: &'h Host,
     command: &'h str,
     step: u32,
@@ -16,7 +16,7 @@ struct Killer<'h> {
 }
 
 impl<'h> Killer<'h> {
-    fn of(host: &'h Host, command: &'h str) -> Self {
+    pub(crate) fn of(host: &'h Host, command: &'h str) -> Self {
         let stride = number("BRIDGE_USER_TEST_STRIDE").unwrap_or(1);
         let stride = u32::try_from(stride).expect("a command has few steps");
         assert!(stride > 0, "it has to come on");
@@ -30,7 +30,7 @@ impl<'h> Killer<'h> {
 
     /// Runs the command up to its next step: `true` if it was killed there.
     #[track_caller]
-    fn kill_at_next_step(&mut self) -> bool {
+    pub(crate) fn kill_at_next_step(&mut self) -> bool {
         self.step += self.stride;
         let call = self.host.bridge_user(self.command);
         let ran = call
@@ -42,6 +42,11 @@ impl<'h> Killer<'h> {
         }
         assert_eq!(ran.code, Some(0), "step {}: {ran}", self.step);
         false
+    }
+
+    /// At which step it was killed last.
+    pub(crate) fn step(&self) -> u32 {
+        self.step
     }
 
     /// A port that forwards has our program at its ingress.
@@ -69,7 +74,7 @@ impl<'h> Killer<'h> {
     }
 
     #[track_caller]
-    fn assert_steps(&self, least: u32) {
+    pub(crate) fn assert_steps(&self, least: u32) {
         // The last run survived.
         let steps = self.step - 1;
         assert!(

@@ -1,30 +1,21 @@
 //! How a TC program is held to a link: by a pinned tcx link, or on kernels before 6.6 by a clsact
 //! filter, which stays until the link goes.
 
+pub(super) mod clsact;
+
 use std::fmt;
-use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use aya::programs::links::{FdLink, PinnedLink};
-use aya::programs::tc::{
-    NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact,
-};
+use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
-use nix::net::if_::if_nameindex;
 
 use super::BpfError;
 use super::error::failed;
-use super::pins::{ensure_file_absent, file_failed};
+use super::pins::ensure_file_absent;
 use crate::fault;
-use crate::kernel::netlink::{self, Netlink, NetlinkError};
 use crate::kernel::probe;
-
-/// Priority of our filter, by which we find it again; before those that tools choose themselves
-/// (from 49152 down, `tcf_auto_prio`, net/sched/cls_api.c, v6.1).
-const PRIORITY: u16 = 0x2f00;
-/// Its handle.
-const HANDLE: TcHandle = TcHandle::new(0, 1);
 
 /// How the program is attached to a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +40,7 @@ impl Hook {
 }
 
 /// Whether this kernel has tcx links.
-pub fn has_links() -> bool {
+pub(super) fn has_links() -> bool {
     static TCX: LazyLock<bool> = LazyLock::new(|| !forced_clsact() && probe::has_tcx());
     *TCX
 }
@@ -71,6 +62,8 @@ pub(super) struct Place<'a> {
     pub(super) link: &'a str,
     /// At its egress.
     pub(super) egress: bool,
+    /// The link is an uplink, which is somebody else's.
+    pub(super) uplink: bool,
 }
 
 impl Place<'_> {
@@ -106,7 +99,7 @@ pub(super) fn ensure_attached(
         attach_tcx(program, place, pin)?;
         Ok(Hook::Tcx)
     } else {
-        attach_clsact(program, place)?;
+        clsact::attach(program, place)?;
         Ok(Hook::Clsact)
     }
 }
@@ -143,70 +136,23 @@ fn update(program: &mut SchedClassifier, pin: &Path) -> Result<bool, BpfError> {
     }
 }
 
-/// A filter is made, or the one of ours that is there replaced: in no moment is there none.
-fn attach_clsact(program: &mut SchedClassifier, place: Place<'_>) -> Result<(), BpfError> {
-    tracing::info!("tc filter add dev {place} prio {PRIORITY} handle 1 bpf direct-action");
-    match qdisc_add_clsact(place.link) {
-        Err(TcError::NetlinkError(e)) if e.raw_os_error() == Some(libc::EEXIST) => {}
-        added => {
-            added
-                .map_err(ProgramError::from)
-                .map_err(failed("add clsact to", place.link))?;
-        }
+/// Makes the program not be held there; `pin` is the path of its link, where there is one.
+pub(super) fn ensure_detached(place: Place<'_>, pin: &Path) -> Result<(), BpfError> {
+    if has_links() {
+        ensure_file_absent(pin)
+    } else {
+        clsact::ensure_detached(place)
     }
-    fault::step();
-    let options = TcAttachOptions::Netlink(NlOptions {
-        priority: PRIORITY,
-        handle: HANDLE,
-        classid: None,
-    });
-    let attached = match program.attach_with_options(place.link, place.attach_type(), options) {
-        Err(ProgramError::TcError(TcError::NetlinkError(e)))
-            if e.raw_os_error() == Some(libc::EEXIST) =>
-        {
-            program.attach_to_link(filter(place)?)
-        }
-        attached => attached,
-    };
-    let id = attached.map_err(failed("attach the program to", place))?;
-    // Dropped, it would detach.
-    mem::forget(
-        program
-            .take_link(id)
-            .map_err(failed("take the filter of", place))?,
-    );
-    Ok(())
 }
 
-fn filter(place: Place<'_>) -> Result<SchedClassifierLink, BpfError> {
-    let attached =
-        SchedClassifierLink::attached(place.link, place.attach_type(), PRIORITY, HANDLE, None);
-    attached.map_err(|e| failed("find", place)(ProgramError::from(TcError::from(e))))
-}
-
-/// Puts the program behind these pinned links, or behind every filter of ours in this namespace.
+/// Puts the program behind these pinned links.
 pub(super) fn replace_all(
     program: &mut SchedClassifier,
-    egress: bool,
-    pins: &[PathBuf],
+    pins: impl IntoIterator<Item = PathBuf>,
 ) -> Result<(), BpfError> {
-    if has_links() {
-        for pin in pins {
-            // A link without its device has nothing to update; it goes with what it was for.
-            update(program, pin)?;
-        }
-        return Ok(());
-    }
-    let links = if_nameindex().map_err(|e| file_failed("list", Path::new("links"))(e.into()))?;
-    for link in &links {
-        let name = link.name().to_string_lossy();
-        let place = Place {
-            link: &name,
-            egress,
-        };
-        if has_filter(place)? {
-            attach_clsact(program, place)?;
-        }
+    for pin in pins {
+        // A link without its device has nothing to update; it goes with what it was for.
+        update(program, &pin)?;
     }
     Ok(())
 }
@@ -217,7 +163,7 @@ pub(super) fn attached(
     place: Place<'_>,
 ) -> Result<Option<Hook>, BpfError> {
     if !has_links() {
-        return Ok(has_filter(place)?.then_some(Hook::Clsact));
+        return Ok(clsact::has_filter(place)?.then_some(Hook::Clsact));
     }
     let own = program
         .info()
@@ -229,15 +175,4 @@ pub(super) fn attached(
         .iter()
         .any(|program| program.id() == own)
         .then_some(Hook::Tcx))
-}
-
-fn has_filter(place: Place<'_>) -> Result<bool, BpfError> {
-    let look = || {
-        let mut netlink = Netlink::open()?;
-        let Some(link) = netlink::link(&mut netlink, place.link)? else {
-            return Ok(false);
-        };
-        netlink::has_filter(&mut netlink, link.index, place.egress, PRIORITY)
-    };
-    look().map_err(|e: NetlinkError| failed("query the filters of", place)(e))
 }

@@ -46,7 +46,9 @@ pub(super) fn restore_maps(names: &[&str]) -> Result<(), BpfError> {
 
 /// Ids of programs that are pinned, or attached by links that are.
 fn programs() -> Result<BTreeSet<u32>, BpfError> {
-    let pinned = pins::programs().filter_map(|name| ProgramInfo::from_pin(program_path(name)).ok());
+    let pinned = pins::PROGRAMS
+        .iter()
+        .filter_map(|name| ProgramInfo::from_pin(program_path(name)).ok());
     let mut ids: BTreeSet<u32> = pinned.map(|program| program.id()).collect();
     let links = pins::link_pins()?;
     let links = links.iter().filter_map(|pin| sys::bpf_link(pin).ok());

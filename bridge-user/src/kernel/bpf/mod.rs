@@ -36,7 +36,7 @@ pub use counters::Counters;
 pub use error::BpfError;
 pub use events::{Events, Lease, TracedFrame};
 pub use explain::{Explained, Road, Trial};
-pub use hook::{Hook, has_links};
+pub use hook::Hook;
 pub use links::LinkedPair;
 pub use lookups::Lookup;
 pub use network::{NetworkFacts, SubnetFacts};
@@ -45,7 +45,7 @@ pub use pinned::Pinned;
 pub use pins::{check_owner, is_bpffs, is_pinned, layout, purge};
 pub use port::{FdbRecord, Port};
 pub use sizes::{OtherSize, endpoints_max, other_sizes};
-pub use uplinks::{ensure_passing, ensure_uplink, ensure_uplink_absent, is_passing};
+pub use uplinks::{AtUplinks, ensure_passing, ensure_uplink, ensure_uplink_absent, is_passing};
 
 use crate::model::MapSizes;
 use error::failed;
@@ -106,6 +106,7 @@ impl DataPlane {
         let place = Place {
             link: host_leg,
             egress: false,
+            uplink: false,
         };
         hook::ensure_attached(&mut self.program, place, &pins::link_path(endpoint))
     }
@@ -116,6 +117,7 @@ impl DataPlane {
         let place = Place {
             link: bridge,
             egress: true,
+            uplink: false,
         };
         let mut program = pins::bridge_program()?;
         hook::ensure_attached(&mut program, place, &pins::bridge_link_path(network))?;
@@ -140,6 +142,7 @@ impl DataPlane {
         let place = Place {
             link: host_leg,
             egress: false,
+            uplink: false,
         };
         hook::attached(&self.program, place)
     }

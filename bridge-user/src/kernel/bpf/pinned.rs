@@ -42,16 +42,10 @@ impl Pinned {
         self.published
     }
 
-    /// The indices of the uplinks that have the programs, whichever of them.
-    pub fn uplinks(&self) -> BTreeSet<u32> {
+    /// The indices of the uplinks that something is pinned of.
+    pub(super) fn uplinks(&self) -> BTreeSet<u32> {
         let links = self.links.iter();
         links.filter_map(|name| uplinks::ifindex_of(name)).collect()
-    }
-
-    /// Whether these uplinks have both programs, and no others any.
-    pub fn holds_uplinks(&self, wanted: &BTreeSet<u32>) -> bool {
-        let mut pins = wanted.iter().flat_map(|ifindex| uplinks::links(*ifindex));
-        self.uplinks() == *wanted && pins.all(|pin| self.has_link(&pin))
     }
 
     /// Whether what the host sends into this network passes its bridge. As with ports.
@@ -67,7 +61,7 @@ impl Pinned {
             && (!xdp || self.has_link(&pins::xdp_link_path(endpoint)))
     }
 
-    fn has_link(&self, pin: &Path) -> bool {
+    pub(super) fn has_link(&self, pin: &Path) -> bool {
         pin.file_name()
             .is_some_and(|name| self.links.contains(name))
     }

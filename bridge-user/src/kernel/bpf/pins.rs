@@ -2,14 +2,13 @@
 //!
 //! ```text
 //! maps/PORTS  maps/FDB  ...             made by the first command that needs them
-//! programs/port_ingress  programs/port_ingress_xdp  programs/bridge_egress
+//! programs/port_ingress  programs/port_ingress_xdp  programs/bridge_egress  programs/uplink_ingress  ...
 //! maps/META                             written last: without it the rest is what a crash left
 //! links/ENDPOINT-ID                     one a port, on kernels with tcx
 //! links/ENDPOINT-ID-xdp                 one more where the datapath is xdp
 //! links/NETWORK-ID-egress               one a bridge, on kernels with tcx
 //! maps/PEERS  links/cgroup-bind4  ...   with the first published port: `publish.rs`
-//! programs/uplink_ingress  programs/uplink_egress   on kernels with tcx
-//! links/uplink-IFINDEX-ingress  ...     two an uplink, as long as ports are published: `uplinks.rs`
+//! links/uplink-IFINDEX-ingress  ...     as long as ports are published: `uplinks.rs`
 //! ```
 
 mod files;
@@ -32,8 +31,9 @@ use files::{ensure_directory_absent, remove_all};
 pub(super) use files::{ensure_file_absent, file_failed};
 
 use super::error::failed;
+use super::hook::{self, clsact};
 use super::object::{load_over_pins, loaded_program, object_hash};
-use super::{BpfError, hook, lost, publish, uplinks, xdp};
+use super::{BpfError, lost, publish, uplinks, xdp};
 use crate::fault;
 use crate::model::MapSizes;
 
@@ -43,9 +43,14 @@ const ROOT: &str = "/sys/fs/bpf/bridge-user";
 const PROGRAM: &str = "port_ingress";
 const XDP_PROGRAM: &str = "port_ingress_xdp";
 const BRIDGE_PROGRAM: &str = "bridge_egress";
-const PROGRAMS: [&str; 3] = [PROGRAM, XDP_PROGRAM, BRIDGE_PROGRAM];
-/// Those that need tcx.
 const UPLINK_PROGRAMS: [&str; 2] = ["uplink_ingress", "uplink_egress"];
+pub(super) const PROGRAMS: [&str; 5] = [
+    PROGRAM,
+    XDP_PROGRAM,
+    BRIDGE_PROGRAM,
+    UPLINK_PROGRAMS[0],
+    UPLINK_PROGRAMS[1],
+];
 /// Ends of the names of links' pins, for the XDP program and for bridges.
 const XDP_LINK: &str = "-xdp";
 const BRIDGE_LINK: &str = "-egress";
@@ -181,7 +186,7 @@ fn create(owner: u64, sizes: &MapSizes) -> Result<(), BpfError> {
         pin_map(&object, name)?;
         fault::step();
     }
-    for name in programs() {
+    for name in PROGRAMS {
         let path = program_path(name);
         let pinned = loaded_program(&mut object, name)?.pin(&path);
         pinned.map_err(failed("pin", path.display()))?;
@@ -201,7 +206,7 @@ fn create(owner: u64, sizes: &MapSizes) -> Result<(), BpfError> {
 fn replace(owner: u64, sizes: &MapSizes) -> Result<(), BpfError> {
     tracing::info!("replacing the pinned programs wherever they are attached");
     let mut object = load_over_pins(sizes)?;
-    for name in programs() {
+    for name in PROGRAMS {
         let new = new_pin()?;
         let program = loaded_program(&mut object, name)?;
         program.pin(&new).map_err(failed("pin", new.display()))?;
@@ -215,9 +220,15 @@ fn replace(owner: u64, sizes: &MapSizes) -> Result<(), BpfError> {
         links.into_iter().partition(|pin| ends_in(pin, XDP_LINK));
     let (bridge_links, links): (Vec<_>, Vec<_>) =
         links.into_iter().partition(|pin| ends_in(pin, BRIDGE_LINK));
-    hook::replace_all(&mut program()?, false, &links)?;
-    fault::step();
-    hook::replace_all(&mut bridge_program()?, true, &bridge_links)?;
+    if hook::has_links() {
+        hook::replace_all(&mut program()?, links)?;
+        fault::step();
+        hook::replace_all(&mut bridge_program()?, bridge_links)?;
+    } else {
+        clsact::replace_all(&mut program()?, false, false)?;
+        fault::step();
+        clsact::replace_all(&mut bridge_program()?, true, false)?;
+    }
     fault::step();
     xdp::replace_all(&mut xdp_program()?, &xdp_links)?;
     fault::step();
@@ -280,12 +291,6 @@ pub(super) fn map_path(name: &str) -> PathBuf {
 
 pub(super) fn program_path(name: &str) -> PathBuf {
     root("programs").join(name)
-}
-
-/// The programs that this kernel can hold.
-pub(super) fn programs() -> impl Iterator<Item = &'static str> {
-    let of_uplinks = hook::has_links().then_some(UPLINK_PROGRAMS);
-    PROGRAMS.into_iter().chain(of_uplinks.into_iter().flatten())
 }
 
 pub(super) fn program() -> Result<SchedClassifier, BpfError> {
@@ -355,7 +360,7 @@ pub(super) fn remove_links(endpoint: &str) -> Result<(), BpfError> {
 
 /// Whether the programs are pinned; without them the maps are not there, or not filled.
 pub fn is_pinned() -> bool {
-    programs().all(|name| program_path(name).exists())
+    PROGRAMS.iter().all(|name| program_path(name).exists())
 }
 
 /// Whether all maps are pinned, and all programs.
@@ -364,13 +369,15 @@ pub(super) fn is_complete() -> bool {
     is_pinned() && maps.all(|name| map_path(name).exists())
 }
 
-/// Removes every pin, so that programs, maps and links end.
+/// Removes every pin, so that programs, maps and links end; filters at uplinks before.
 pub fn purge() -> Result<(), BpfError> {
+    let absent_from_uplinks = uplinks::ensure_all_absent();
     for part in ["links", "programs", "maps"] {
         remove_all(&root(part))?;
         ensure_directory_absent(&root(part))?;
     }
-    ensure_directory_absent(Path::new(ROOT))
+    ensure_directory_absent(Path::new(ROOT))?;
+    absent_from_uplinks
 }
 
 /// Holds the directory against other commands that load.

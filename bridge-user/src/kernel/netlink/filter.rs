@@ -1,38 +1,76 @@
-//! Filters at the clsact qdisc, as tc-bpf(8) shows them.
+//! The clsact qdisc and its filters, as tc(8) and tc-bpf(8) show them.
 
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::tc::{TcHandle, TcMessage};
+use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage};
 
 use super::{Netlink, NetlinkError, failed};
 
 /// Parents of filters at clsact: `TC_H_CLSACT` with `TC_H_MIN_INGRESS` and `TC_H_MIN_EGRESS`
-/// (include/uapi/linux/pkt_sched.h, v6.18).
+/// (include/uapi/linux/pkt_sched.h, v6.18). The qdisc's own is `TC_H_INGRESS`, the same as `TC_H_CLSACT`.
 const CLSACT: u16 = 0xffff;
 const INGRESS: u16 = 0xfff2;
 const EGRESS: u16 = 0xfff3;
+const ROOT: u16 = 0xfff1;
 
-/// Whether a filter of this priority is at the ingress, or the egress, of a link.
-/// As `tc filter show dev NAME ingress prio PRIORITY`.
-pub fn has_filter(
-    netlink: &mut Netlink,
-    link: u32,
-    egress: bool,
-    priority: u16,
-) -> Result<bool, NetlinkError> {
+/// The name of its kind.
+const KIND: &str = "clsact";
+
+/// About a link, and what hangs below one of its handles.
+fn about(link: u32, minor: u16) -> TcMessage {
     let mut message = TcMessage::default();
     message.header.index = i32::try_from(link).unwrap_or_default();
     message.header.parent = TcHandle {
         major: CLSACT,
-        minor: if egress { EGRESS } else { INGRESS },
+        minor,
     };
+    message
+}
+
+/// Priorities of the filters at the ingress, or the egress, of a link, each as often as there are filters and
+/// chains of it. As `tc filter show dev NAME ingress`.
+pub fn filter_priorities(
+    netlink: &mut Netlink,
+    link: u32,
+    egress: bool,
+) -> Result<Vec<u16>, NetlinkError> {
+    let parent = if egress { EGRESS } else { INGRESS };
     let answers = netlink
-        .dump(&RouteNetlinkMessage::GetTrafficFilter(message))
+        .dump(&RouteNetlinkMessage::GetTrafficFilter(about(link, parent)))
         .map_err(failed("list the filters of link number", link))?;
     // The upper half of `tcm_info` is the priority, the lower one the protocol.
-    Ok(answers.iter().any(|answer| match answer {
+    let priority = |answer: &RouteNetlinkMessage| match answer {
         RouteNetlinkMessage::NewTrafficFilter(filter) => {
-            filter.header.info >> 16 == u32::from(priority)
+            Some(u16::try_from(filter.header.info >> 16).expect("it is a half"))
         }
-        _ => false,
-    }))
+        _ => None,
+    };
+    Ok(answers.iter().filter_map(priority).collect())
+}
+
+/// The indices of the links that have a clsact qdisc. As `tc qdisc show`.
+pub fn clsact_links(netlink: &mut Netlink) -> Result<Vec<u32>, NetlinkError> {
+    let answers = netlink
+        .dump(&RouteNetlinkMessage::GetQueueDiscipline(
+            TcMessage::default(),
+        ))
+        .map_err(failed("list the qdiscs of", "all links"))?;
+    let of_clsact = |answer: &RouteNetlinkMessage| match answer {
+        RouteNetlinkMessage::NewQueueDiscipline(qdisc) => {
+            let is_kind = |a: &TcAttribute| matches!(a, TcAttribute::Kind(kind) if kind == KIND);
+            let index = u32::try_from(qdisc.header.index).ok()?;
+            qdisc.attributes.iter().any(is_kind).then_some(index)
+        }
+        _ => None,
+    };
+    Ok(answers.iter().filter_map(of_clsact).collect())
+}
+
+/// Deletes the clsact qdisc of a link, with all its filters. As `tc qdisc del dev NAME clsact`.
+pub fn delete_clsact(netlink: &mut Netlink, link: u32) -> Result<(), NetlinkError> {
+    tracing::info!("tc qdisc del dev if{link} clsact");
+    let mut message = about(link, ROOT);
+    message.attributes.push(TcAttribute::Kind(KIND.into()));
+    netlink
+        .change(RouteNetlinkMessage::DelQueueDiscipline(message), 0)
+        .map_err(failed("delete the clsact qdisc of link number", link))
 }

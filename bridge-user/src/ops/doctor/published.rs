@@ -10,10 +10,6 @@ use crate::store::Reader;
 /// That of networks which leave it to others' rules, and what other networks have instead.
 pub(super) fn finding(ruleset: Option<&Ruleset>, paths: &Paths) -> Option<Finding> {
     const CHECK: &str = "published ports";
-    if !bpf::has_links() {
-        let detail = "every packet goes by the firewall: the kernel has no tcx links (6.6)";
-        return Some(Finding::ok(CHECK, detail));
-    }
     let rules = others_rules(ruleset?);
     let of_rules = match rules.unwrap_or_else(|error| OthersRules::SeeEachPacket(error.to_string()))
     {

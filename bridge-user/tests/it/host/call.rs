@@ -67,6 +67,13 @@ impl<'h> Call<'h> {
         self
     }
 
+    /// What sets the variables, where there are any.
+    fn environment(&self) -> Vec<&str> {
+        let variables = self.variables.iter().map(String::as_str);
+        let env = (!self.variables.is_empty()).then_some("env");
+        env.into_iter().chain(variables).collect()
+    }
+
     fn command(&self, prefix: &[&str]) -> Command {
         let mut words = prefix
             .iter()
@@ -85,10 +92,7 @@ impl<'h> Call<'h> {
     #[track_caller]
     pub(crate) fn run(&self) -> Ran {
         let mut prefix = vec!["timeout", "--kill-after=2", TIMEOUT];
-        if !self.variables.is_empty() {
-            prefix.push("env");
-            prefix.extend(self.variables.iter().map(String::as_str));
-        }
+        prefix.extend(self.environment());
         let mut command = self.command(&prefix);
         let output = self
             .host
@@ -146,11 +150,7 @@ impl<'h> Call<'h> {
 
     /// Starts it in the background with this as its standard input.
     pub(crate) fn spawn_over(&self, stdin: Stdio) -> Running {
-        assert!(
-            self.variables.is_empty(),
-            "no test needs variables in the background"
-        );
-        let mut command = self.command(&[]);
+        let mut command = self.command(&self.environment());
         command
             .stdin(stdin)
             .stdout(Stdio::piped())

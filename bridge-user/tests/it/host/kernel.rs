@@ -181,13 +181,38 @@ impl Host {
 
     /// BPF filters at a link's clsact ingress.
     pub(crate) fn clsact_filters(&self, link: &str) -> Vec<Value> {
+        self.filters(link, "ingress")
+    }
+
+    fn filters(&self, link: &str, end: &str) -> Vec<Value> {
         let ran = self
-            .call(&format!("tc -j filter show dev {link} ingress"))
+            .call(&format!("tc -j filter show dev {link} {end}"))
             .run();
         let filters: Value = serde_json::from_str(ran.stdout.trim()).unwrap_or_default();
         // The chain of a filter is listed too, as one without options.
         let is_program = |f: &&Value| f["kind"] == "bpf" && f.get("options").is_some();
         array(&filters).iter().filter(is_program).cloned().collect()
+    }
+
+    /// The links that have a clsact qdisc.
+    pub(crate) fn clsact_links(&self) -> Vec<String> {
+        let qdiscs = self.call("tc -j qdisc show").json();
+        let clsact = array(&qdiscs).iter().filter(|q| q["kind"] == "clsact");
+        clsact.map(|qdisc| text(&qdisc["dev"]).clone()).collect()
+    }
+
+    /// Filters of ours at uplinks, by their programs: on kernels without tcx.
+    pub(crate) fn uplink_filters(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for link in self.clsact_links() {
+            for end in ["ingress", "egress"] {
+                let filters = self.filters(&link, end);
+                let names = filters.iter().map(|f| &f["options"]["prog"]["name"]);
+                let ours = names.filter(|name| **name == *format!("uplink_{end}"));
+                found.extend(ours.map(|_| format!("filter at {link} {end}")));
+            }
+        }
+        found
     }
 
     /// Whatever of ours is on the host: nothing, after everything was removed.
@@ -197,6 +222,7 @@ impl Host {
         left.extend(self.cgroup_pins());
         left.extend(self.bridge_pins());
         left.extend(self.uplink_pins());
+        left.extend(self.uplink_filters());
         left.extend(self.fdb().iter().map(|entry| format!("map FDB: {entry:?}")));
         left.extend(
             self.ports()

@@ -82,6 +82,8 @@ pub(crate) struct Host {
     holder: Child,
     /// Its end is the holder's end, also when the test process is killed.
     stdin: Option<ChildStdin>,
+    /// Our commands are to do without tcx.
+    without_tcx: bool,
 }
 
 impl Host {
@@ -96,6 +98,14 @@ impl Host {
     pub(crate) fn with_br_netfilter(on: bool) -> Self {
         let host = Self::start();
         host.set_br_netfilter(on);
+        host
+    }
+
+    /// A host whose commands of ours do as if its kernel had no tcx.
+    #[track_caller]
+    pub(crate) fn without_tcx() -> Self {
+        let mut host = Self::new();
+        host.without_tcx = true;
         host
     }
 
@@ -146,6 +156,7 @@ impl Host {
             namespaces,
             holder,
             stdin,
+            without_tcx: false,
         }
     }
 
@@ -189,7 +200,12 @@ impl Host {
 
     /// The binary under test, with the words behind its state directory.
     pub(crate) fn bridge_user(&self, words: &str) -> Call<'_> {
-        Call::new(self, &format!("{BINARY} --state-dir {STATE} {words}"))
+        let call = Call::new(self, &format!("{BINARY} --state-dir {STATE} {words}"));
+        if self.without_tcx {
+            call.env("BRIDGE_USER_TEST_HOOK", "clsact")
+        } else {
+            call
+        }
     }
 
     /// Starts the daemon and waits until it is ready; it ends when this is dropped.

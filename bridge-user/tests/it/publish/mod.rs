@@ -2,6 +2,7 @@
 
 mod chosen;
 mod flows;
+mod flows_clsact;
 mod flows_judged;
 pub(crate) mod flows_rules;
 mod flows_tracked;
