@@ -23,23 +23,24 @@ fn pins_of_another_layout_are_refused() {
 
 #[test]
 fn what_another_layout_made_is_removed_by_purge() {
-    let host = Host::new();
-    host.do_not_forward();
-    host.outside();
-    let before = host.sysctls();
-    host.create("--ipv6 n");
-    host.netns("web");
-    host.bridge_user("net connect -p 40000:80 n web").ok();
-    host.bridge_user("net connect --create n made").ok();
-    let run = "run -d --name run --network n -p 40001:80 -- sleep 1000";
-    host.bridge_user(run).ok();
-    assert_ne!(host.sysctls(), before);
-    host.change_meta(|meta| meta.layout_version = 99);
-    host.bridge_user("net ls").fails_with(1, &["purge"]);
-    host.bridge_user("purge --yes").ok();
-    assert_eq!(host.sysctls(), before);
-    assert_eq!(host.call("pgrep -x sleep").run().stdout, "");
-    host.assert_clean();
+    for host in [Host::new(), Host::without_tcx()] {
+        host.do_not_forward();
+        host.outside();
+        let before = host.sysctls();
+        host.create("--ipv6 n");
+        host.netns("web");
+        host.bridge_user("net connect -p 40000:80 n web").ok();
+        host.bridge_user("net connect --create n made").ok();
+        let run = "run -d --name run --network n -p 40001:80 -- sleep 1000";
+        host.bridge_user(run).ok();
+        assert_ne!(host.sysctls(), before);
+        host.change_meta(|meta| meta.layout_version = 99);
+        host.bridge_user("net ls").fails_with(1, &["purge"]);
+        host.bridge_user("purge --yes").ok();
+        assert_eq!(host.sysctls(), before);
+        assert_eq!(host.call("pgrep -x sleep").run().stdout, "");
+        host.assert_clean();
+    }
 }
 
 #[test]
