@@ -91,6 +91,11 @@ impl Endpoint {
         id.is_some_and(Id::is_short)
     }
 
+    /// Whether the name of a host leg may begin so.
+    pub fn may_be_host_leg(prefix: &str) -> bool {
+        HOST_LEG_PREFIX.starts_with(prefix) || prefix.starts_with(HOST_LEG_PREFIX)
+    }
+
     /// The address of a family, where it has one.
     pub fn address(&self, ipv6: bool) -> Option<IpAddr> {
         self.cidr(ipv6).map(|cidr| cidr.addr())

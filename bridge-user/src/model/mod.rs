@@ -5,6 +5,7 @@ mod daemon_status;
 mod dns_config;
 mod endpoint;
 mod endpoint_link;
+mod flow_links;
 mod gateway;
 mod hosts;
 mod id;
@@ -29,6 +30,7 @@ pub use daemon_status::{DAEMON_SOCKET, DaemonListener, DaemonStatus, QuestionCou
 pub use dns_config::{DnsConfig, HostListen, ParseHostListenError};
 pub use endpoint::{Endpoint, State};
 pub use endpoint_link::EndpointLink;
+pub use flow_links::FlowLinks;
 pub use gateway::{Gateway, GatewayOptions, Source};
 pub use hosts::HostsFile;
 pub use id::Id;

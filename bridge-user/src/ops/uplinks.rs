@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use super::error::Errors;
 use super::{Context, Error};
 use crate::fault;
-use crate::kernel::netlink::{self, Link};
+use crate::kernel::netlink::{self, Link, Netlink, NetlinkError};
 use crate::kernel::{bpf, nft, sysctl};
-use crate::model::{Endpoint, Network, OthersRules, SavedSysctl, SysctlGroup};
+use crate::model::{Endpoint, FlowLinks, Network, OthersRules, SavedSysctl, SysctlGroup};
 
 /// What comes past the firewall is not seen by connection tracking, which would take the next packet
 /// that it does see for one of another connection. nf_flow_table has it so for its flows.
@@ -19,8 +19,12 @@ const LIBERAL: &str = "netfilter/nf_conntrack_tcp_be_liberal";
 const UNACKNOWLEDGED: &str = "netfilter/nf_conntrack_tcp_timeout_unacknowledged";
 const ESTABLISHED: &str = "netfilter/nf_conntrack_tcp_timeout_established";
 
-/// What networks publish by this road.
+/// What networks publish by this road, and where.
 struct Flows {
+    /// The uplinks that may have the programs, by index.
+    uplinks: BTreeSet<u32>,
+    /// All that flows come and go by.
+    links: FlowLinks,
     /// Something whose flows pass by whatever others' rules are.
     asked: bool,
     /// Something whose flows pass by as long as these let them.
@@ -42,6 +46,15 @@ impl Flows {
     fn are(&self) -> bool {
         self.asked || (self.left && self.rules_let_pass())
     }
+
+    /// The uplinks that are to have the programs.
+    fn wanted(&self) -> BTreeSet<u32> {
+        if self.are() {
+            self.uplinks.clone()
+        } else {
+            BTreeSet::new()
+        }
+    }
 }
 
 impl Context {
@@ -49,23 +62,27 @@ impl Context {
     /// else. The caller holds what all share.
     pub(super) fn ensure_uplinks(&mut self) -> Result<(), Error> {
         let networks = self.store.rows().networks()?;
-        let mut flows = self.flows(&networks)?;
-        if flows.left && flows.rules.is_none() {
-            flows.rules = Some(self.look_at_others_rules()?);
-        }
         let links = netlink::links(&mut self.netlink)?;
-        let wanted = self.uplinks_of(&flows, &networks, &links)?;
+        let mut flows = self.flows(&networks, &links)?;
+        if flows.left && flows.rules.is_none() {
+            flows.rules = Some(self.look_at_others_rules(&flows.links)?);
+        }
+        let wanted = flows.wanted();
         let there = at_uplinks(&bpf::Pinned::look(), &networks, &links)?;
         let mut errors = Errors::default();
         if flows.are() {
             // Nothing passes the firewall by before connection tracking puts up with it.
             self.ensure_tracking_puts_up()?;
         }
+        if flows.may_be() && !flows.rules_let_pass() {
+            bpf::ensure_passing(false)?;
+            fault::step();
+        }
         for link in links.iter().filter(|link| wanted.contains(&link.index)) {
             errors.note(bpf::ensure_uplink(link.index, &link.name));
         }
-        if flows.may_be() {
-            errors.note(bpf::ensure_passing(flows.rules_let_pass()));
+        if flows.may_be() && flows.rules_let_pass() {
+            errors.note(bpf::ensure_passing(true));
             fault::step();
         }
         for gone in there.any().difference(&wanted) {
@@ -84,8 +101,8 @@ impl Context {
         links: &[Link],
         pinned: &bpf::Pinned,
     ) -> Result<bool, Error> {
-        let flows = self.flows(networks)?;
-        let wanted = self.uplinks_of(&flows, networks, links)?;
+        let flows = self.flows(networks, links)?;
+        let wanted = flows.wanted();
         let there = at_uplinks(pinned, networks, links)?;
         if !there.are(&wanted) || (flows.left && flows.rules.is_none()) {
             return Ok(false);
@@ -95,54 +112,39 @@ impl Context {
             || bpf::is_passing() == passes && (!flows.are() || tracking_to_change().is_empty()))
     }
 
-    /// The uplinks that are to have the programs, by index: those that default routes leave by, and
-    /// hardware; of Ethernet, for others have no MAC addresses. Frames of a bridge's ports come by it.
-    fn uplinks_of(
-        &mut self,
-        flows: &Flows,
-        networks: &[Network],
-        links: &[Link],
-    ) -> Result<BTreeSet<u32>, Error> {
-        if !flows.are() {
-            return Ok(BTreeSet::new());
-        }
-        let default = netlink::default_links(&mut self.netlink)?;
-        let is_uplink = |link: &&Link| {
-            link.ethernet
-                && link.master.is_none()
-                && (link.kind.is_none() || default.contains(&link.index))
-                && !is_ours(link, networks)
-        };
-        Ok(links
-            .iter()
-            .filter(is_uplink)
-            .map(|link| link.index)
-            .collect())
-    }
-
-    fn flows(&self, networks: &[Network]) -> Result<Flows, Error> {
+    fn flows(&mut self, networks: &[Network], links: &[Link]) -> Result<Flows, Error> {
         let rows = self.store.rows();
         let publishing = rows.publishing_networks(&self.boot_id)?;
         let by_flows = networks.iter().filter(|network| {
             !self.nothing_shared && network.has_flows() && publishing.contains(&network.id)
         });
         let (asked, left): (Vec<_>, Vec<_>) = by_flows.partition(|n| n.asks_for_flows());
+        let mut flows = Flows {
+            uplinks: BTreeSet::new(),
+            links: FlowLinks::default(),
+            asked: !asked.is_empty(),
+            left: !left.is_empty(),
+            rules: None,
+        };
+        if !flows.may_be() {
+            return Ok(flows);
+        }
+        let uplinks = uplinks(&mut self.netlink, networks, links)?;
+        flows.uplinks = uplinks.iter().map(|link| link.index).collect();
+        flows.links = flow_links(&uplinks, networks);
         // nf_tables counts its transactions, so with a new rule our table is written again;
         // iptables-legacy counts nothing.
         let is_outdated = |rules: &OthersRules| {
             *rules == OthersRules::LetFlowsPass && nft::legacy_tables().is_some()
         };
-        let rules = rows.others_rules()?;
-        Ok(Flows {
-            asked: !asked.is_empty(),
-            rules: rules.filter(|rules| left.is_empty() || !is_outdated(rules)),
-            left: !left.is_empty(),
-        })
+        let rules = self.store.rows().others_rules(&flows.links)?;
+        flows.rules = rules.filter(|rules| !flows.left || !is_outdated(rules));
+        Ok(flows)
     }
 
     /// What rules of others there are is to be looked at again.
     pub(super) fn forget_others_rules(&mut self) -> Result<(), Error> {
-        if self.store.rows().others_rules()?.is_some() {
+        if self.store.rows().has_others_rules()? {
             self.store.write(|rows| rows.set_others_rules(None))?;
             fault::step();
         }
@@ -150,9 +152,9 @@ impl Context {
     }
 
     /// Rules that cannot be read may ask for anything, and are looked at again by the next command.
-    fn look_at_others_rules(&mut self) -> Result<OthersRules, Error> {
+    fn look_at_others_rules(&mut self, links: &FlowLinks) -> Result<OthersRules, Error> {
         let read = nft::Ruleset::read_rules();
-        let rules = match read.and_then(|ruleset| nft::others_rules(&ruleset)) {
+        let rules = match read.and_then(|ruleset| nft::others_rules(&ruleset, links)) {
             Ok(rules) => rules,
             Err(error) => {
                 tracing::warn!(
@@ -163,7 +165,7 @@ impl Context {
         };
         tracing::info!("rules of others: {rules:?}");
         self.store
-            .write(|rows| rows.set_others_rules(Some(&rules)))?;
+            .write(|rows| rows.set_others_rules(Some((&rules, links))))?;
         fault::step();
         Ok(rules)
     }
@@ -183,6 +185,30 @@ impl Context {
         }
         Ok(())
     }
+}
+
+/// The links that are uplinks: those that default routes leave by, and hardware; of Ethernet, for others have
+/// no MAC addresses. Frames of a bridge's ports come by it.
+pub(super) fn uplinks<'l>(
+    netlink: &mut Netlink,
+    networks: &[Network],
+    links: &'l [Link],
+) -> Result<Vec<&'l Link>, NetlinkError> {
+    let default = netlink::default_links(netlink)?;
+    let is_uplink = |link: &&Link| {
+        link.ethernet
+            && link.master.is_none()
+            && (link.kind.is_none() || default.contains(&link.index))
+            && !is_ours(link, networks)
+    };
+    Ok(links.iter().filter(is_uplink).collect())
+}
+
+/// What flows come and go by, with these uplinks.
+pub(super) fn flow_links(uplinks: &[&Link], networks: &[Network]) -> FlowLinks {
+    let uplinks = uplinks.iter().map(|link| link.name.as_str());
+    let bridges = networks.iter().map(|network| network.bridge.as_str());
+    uplinks.chain(bridges).collect()
 }
 
 fn is_ours(link: &Link, networks: &[Network]) -> bool {

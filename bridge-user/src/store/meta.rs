@@ -3,7 +3,7 @@
 use rusqlite::OptionalExtension as _;
 
 use super::{Rows, StoreError, parse};
-use crate::model::{Id, OthersRules};
+use crate::model::{FlowLinks, Id, OthersRules};
 
 const BOOT_ID: &str = "boot_id";
 const HOST_COOKIE: &str = "host_cookie";
@@ -11,6 +11,7 @@ const OWNER: &str = "owner";
 const ULA_GLOBAL_ID: &str = "ula_global_id";
 const DEFAULT_ADDRESS_POOLS: &str = "default_address_pools";
 const OTHERS_RULES: &str = "others_rules";
+const FLOW_LINKS: &str = "flow_links";
 
 impl Rows<'_> {
     /// The boot that the kernel's side was last made right in, and the host's namespace then.
@@ -56,18 +57,31 @@ impl Rows<'_> {
         }
     }
 
-    /// What rules of others asked when they were last looked at; `None` where they are to be looked at
-    /// again.
-    pub fn others_rules(self) -> Result<Option<OthersRules>, StoreError> {
+    /// What rules of others asked of flows by these links when they were last looked at; `None` where they
+    /// are to be looked at again.
+    pub fn others_rules(self, links: &FlowLinks) -> Result<Option<OthersRules>, StoreError> {
+        if self.meta(FLOW_LINKS)? != Some(links.to_string()) {
+            return Ok(None);
+        }
         Ok(self.meta(OTHERS_RULES)?.map(OthersRules::from))
     }
 
-    /// Records it.
-    pub fn set_others_rules(self, rules: Option<&OthersRules>) -> Result<(), StoreError> {
-        match rules {
-            Some(rules) => self.set_meta(OTHERS_RULES, rules.as_str()),
-            None => self.delete_meta(OTHERS_RULES),
-        }
+    /// Records it, or that they are to be looked at again.
+    pub fn set_others_rules(
+        self,
+        looked_at: Option<(&OthersRules, &FlowLinks)>,
+    ) -> Result<(), StoreError> {
+        let Some((rules, links)) = looked_at else {
+            self.delete_meta(FLOW_LINKS)?;
+            return self.delete_meta(OTHERS_RULES);
+        };
+        self.set_meta(FLOW_LINKS, &links.to_string())?;
+        self.set_meta(OTHERS_RULES, rules.as_str())
+    }
+
+    /// Whether anything is recorded of them.
+    pub fn has_others_rules(self) -> Result<bool, StoreError> {
+        Ok(self.meta(FLOW_LINKS)?.is_some())
     }
 
     /// Bytes that were drawn when the state was made.

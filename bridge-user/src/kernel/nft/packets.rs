@@ -21,7 +21,7 @@ use std::io;
 use serde_json::Value;
 
 use super::ruleset::Ruleset;
-use crate::model::OthersRules;
+use crate::model::{FlowLinks, OthersRules};
 
 /// Hooks that what is forwarded passes.
 const HOOKS: [&str; 5] = ["ingress", "prerouting", "forward", "postrouting", "egress"];
@@ -57,9 +57,10 @@ impl fmt::Display for PacketRule {
     }
 }
 
-/// What rules of others ask of flows. Elements of sets are looked at where nothing else says it.
-pub fn others_rules(ruleset: &Ruleset) -> io::Result<OthersRules> {
-    let of = |ruleset: &Ruleset| ruleset.packet_rule().map(|rule| rule.to_string());
+/// What rules of others ask of flows, which come and go by these links. Elements of sets are looked at where
+/// nothing else says it.
+pub fn others_rules(ruleset: &Ruleset, links: &FlowLinks) -> io::Result<OthersRules> {
+    let of = |ruleset: &Ruleset| ruleset.packet_rule(links).map(|rule| rule.to_string());
     let rule = match of(ruleset).or_else(legacy_tables) {
         None => of(&ruleset.with_elements()?),
         found => found,
@@ -86,9 +87,9 @@ pub fn legacy_tables() -> Option<String> {
 }
 
 impl Ruleset {
-    /// The first rule of others that has to see each packet of a flow.
-    pub fn packet_rule(&self) -> Option<PacketRule> {
-        let chains = Chains::of(self);
+    /// The first rule of others that has to see each packet of a flow by these links.
+    pub fn packet_rule(&self, links: &FlowLinks) -> Option<PacketRule> {
+        let chains = Chains::of(self, links);
         chains.of_connections().or_else(|| chains.first())
     }
 }
@@ -98,6 +99,8 @@ type Name<'r> = [&'r str; 3];
 
 /// Chains of others.
 struct Chains<'r> {
+    /// What flows come and go by.
+    links: &'r FlowLinks,
     /// Those at hooks, which nothing leads to.
     bases: BTreeSet<Name<'r>>,
     /// Those of them that flows come by, and whether connection tracking has seen what does.
@@ -115,7 +118,7 @@ struct Chains<'r> {
 }
 
 impl<'r> Chains<'r> {
-    fn of(ruleset: &'r Ruleset) -> Self {
+    fn of(ruleset: &'r Ruleset, links: &'r FlowLinks) -> Self {
         let all = |kind| {
             let objects = ruleset.all(kind);
             objects.filter(|object| object["table"] != "bridge_user" || object["family"] != "inet")
@@ -154,6 +157,7 @@ impl<'r> Chains<'r> {
             }
         }
         let mut chains = Self {
+            links,
             bases: bases.iter().map(|chain| name(chain, "name")).collect(),
             entries: others
                 .into_iter()
@@ -219,7 +223,7 @@ impl<'r> Chains<'r> {
                 continue;
             }
             for rule in self.rules_of(chain) {
-                if guards::is_for_others(rule, tracked) {
+                if guards::is_for_others(rule, tracked, self.links) {
                     continue;
                 }
                 if let Some(what) = self.of_packets(chain, rule) {

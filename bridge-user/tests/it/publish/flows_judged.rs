@@ -166,7 +166,7 @@ const OF_PACKETS_BY_IPTABLES: [&str; 9] = [
 ];
 
 /// What doctor says of the rules that commands make.
-fn doctor_after(host: &Host, commands: &str) -> String {
+pub(super) fn doctor_after(host: &Host, commands: &str) -> String {
     host.call("nft flush ruleset").ok();
     host.call("sh -ec").arg(commands).ok();
     doctor(host)

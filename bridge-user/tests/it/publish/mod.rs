@@ -4,6 +4,7 @@ mod chosen;
 mod flows;
 mod flows_clsact;
 mod flows_judged;
+mod flows_links;
 pub(crate) mod flows_rules;
 mod flows_tracked;
 mod given;

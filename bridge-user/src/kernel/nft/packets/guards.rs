@@ -5,15 +5,31 @@ use serde_json::Value;
 
 use super::asks::{FIELDS, does_nothing, expressions, is_known};
 use super::flags;
+use crate::model::FlowLinks;
 
-/// Whether a rule is for none of the packets that would pass by, and does nothing before it knows that.
-/// Without connection tracking (`tracked`) nothing is said of a connection's state.
-pub(super) fn is_for_others(rule: &Value, tracked: bool) -> bool {
+/// Keys of `meta` that are names of links. Those with an index are shown by it where the link is gone.
+const LINK_NAMES: [&str; 4] = ["iif", "iifname", "oif", "oifname"];
+
+/// Whether a rule is for none of the packets that would pass by, which come and go by these links, and does
+/// nothing before it knows that. Without connection tracking (`tracked`) nothing is said of a connection's
+/// state.
+pub(super) fn is_for_others(rule: &Value, tracked: bool, links: &FlowLinks) -> bool {
     expressions(rule)
         .take_while(|(kind, value)| does_nothing(kind, value))
         .any(|(kind, value)| {
-            kind == "match" && (tracked || !is_state(&value["left"])) && leaves_out(value)
+            kind == "match"
+                && (tracked || !is_state(&value["left"]))
+                && (leaves_out(value) || is_for_other_links(value, links))
         })
+}
+
+/// Whether a match is for none of these links.
+fn is_for_other_links(asked: &Value, links: &FlowLinks) -> bool {
+    let names = words(&asked["right"]);
+    is_known(&asked["left"]["meta"]["key"], &LINK_NAMES)
+        && is_known(&asked["op"], &["==", "in"])
+        && !names.is_empty()
+        && !names.iter().any(|name| links.match_name(name))
 }
 
 /// Whether nothing of an established connection comes behind a rule.

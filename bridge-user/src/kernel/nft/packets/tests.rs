@@ -21,7 +21,10 @@ fn of_hook(hook: &str, kind: &str, rules: &[Value]) -> Option<String> {
         });
         json!({"rule": rule})
     }));
-    Ruleset(objects).packet_rule().map(|rule| rule.to_string())
+    let links = ["eth0", "bu-n"].into_iter().collect();
+    Ruleset(objects)
+        .packet_rule(&links)
+        .map(|rule| rule.to_string())
 }
 
 fn state(words: &Value) -> Value {
