@@ -188,18 +188,21 @@ impl Context {
 }
 
 /// The links that are uplinks: those that default routes leave by, and hardware; of Ethernet, for others have
-/// no MAC addresses. Frames of a bridge's ports come by it.
+/// no MAC addresses. Frames of a bridge's ports come by it. Where others leave the programs no room, the firewall
+/// is alone.
 pub(super) fn uplinks<'l>(
     netlink: &mut Netlink,
     networks: &[Network],
     links: &'l [Link],
 ) -> Result<Vec<&'l Link>, NetlinkError> {
     let default = netlink::default_links(netlink)?;
+    let without_room = bpf::links_without_room(netlink)?;
     let is_uplink = |link: &&Link| {
         link.ethernet
             && link.master.is_none()
             && (link.kind.is_none() || default.contains(&link.index))
             && !is_ours(link, networks)
+            && !without_room.contains(&link.index)
     };
     Ok(links.iter().filter(is_uplink).collect())
 }

@@ -45,7 +45,9 @@ pub use pinned::Pinned;
 pub use pins::{check_owner, is_bpffs, is_pinned, layout, purge};
 pub use port::{FdbRecord, Port};
 pub use sizes::{OtherSize, endpoints_max, other_sizes};
-pub use uplinks::{AtUplinks, ensure_passing, ensure_uplink, ensure_uplink_absent, is_passing};
+pub use uplinks::{
+    AtUplinks, ensure_passing, ensure_uplink, ensure_uplink_absent, is_passing, links_without_room,
+};
 
 use crate::model::MapSizes;
 use error::failed;

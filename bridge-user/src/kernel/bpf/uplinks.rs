@@ -16,6 +16,7 @@ use super::error::failed;
 use super::hook::{self, Place, clsact};
 use super::{BpfError, Pinned, pins};
 use crate::fault;
+use crate::kernel::netlink::{self, Netlink, NetlinkError};
 
 /// Beginning and ends of the names of pins; between is the index of the uplink.
 const LINK: &str = "uplink-";
@@ -24,6 +25,15 @@ const EGRESS: &str = "-egress";
 const ENDS: [&str; 2] = [INGRESS, EGRESS];
 /// The end of what marks a clsact qdisc as ours.
 const QDISC: &str = "-qdisc";
+
+/// The links that cannot have the programs, because others have an ingress qdisc there.
+pub fn links_without_room(netlink: &mut Netlink) -> Result<Vec<u32>, NetlinkError> {
+    if hook::has_links() {
+        Ok(Vec::new())
+    } else {
+        netlink::ingress_links(netlink)
+    }
+}
 
 /// Makes flows pass the firewall by where nobody said so, or not.
 pub fn ensure_passing(passes: bool) -> Result<(), BpfError> {

@@ -12,8 +12,9 @@ const INGRESS: u16 = 0xfff2;
 const EGRESS: u16 = 0xfff3;
 const ROOT: u16 = 0xfff1;
 
-/// The name of its kind.
+/// The name of its kind, and of the one that it has no room beside.
 const KIND: &str = "clsact";
+const INGRESS_KIND: &str = "ingress";
 
 /// About a link, and what hangs below one of its handles.
 fn about(link: u32, minor: u16) -> TcMessage {
@@ -49,20 +50,29 @@ pub fn filter_priorities(
 
 /// The indices of the links that have a clsact qdisc. As `tc qdisc show`.
 pub fn clsact_links(netlink: &mut Netlink) -> Result<Vec<u32>, NetlinkError> {
+    links_with(netlink, KIND)
+}
+
+/// The indices of the links that have an ingress qdisc, and so no room for clsact.
+pub fn ingress_links(netlink: &mut Netlink) -> Result<Vec<u32>, NetlinkError> {
+    links_with(netlink, INGRESS_KIND)
+}
+
+fn links_with(netlink: &mut Netlink, kind: &str) -> Result<Vec<u32>, NetlinkError> {
     let answers = netlink
         .dump(&RouteNetlinkMessage::GetQueueDiscipline(
             TcMessage::default(),
         ))
         .map_err(failed("list the qdiscs of", "all links"))?;
-    let of_clsact = |answer: &RouteNetlinkMessage| match answer {
+    let of_kind = |answer: &RouteNetlinkMessage| match answer {
         RouteNetlinkMessage::NewQueueDiscipline(qdisc) => {
-            let is_kind = |a: &TcAttribute| matches!(a, TcAttribute::Kind(kind) if kind == KIND);
+            let is_kind = |a: &TcAttribute| matches!(a, TcAttribute::Kind(is) if is == kind);
             let index = u32::try_from(qdisc.header.index).ok()?;
             qdisc.attributes.iter().any(is_kind).then_some(index)
         }
         _ => None,
     };
-    Ok(answers.iter().filter_map(of_clsact).collect())
+    Ok(answers.iter().filter_map(of_kind).collect())
 }
 
 /// Deletes the clsact qdisc of a link, with all its filters. As `tc qdisc del dev NAME clsact`.

@@ -29,7 +29,7 @@ pub use bridge::{
     BridgeSpec, PortFlags, await_forwarding, delete_bridge, ensure_bridge, ensure_port,
     ensure_static_fdb_entry,
 };
-pub use filter::{clsact_links, delete_clsact, filter_priorities};
+pub use filter::{clsact_links, delete_clsact, filter_priorities, ingress_links};
 pub use link::{
     Link, announce, delete_link, delete_link_at, ensure_mtu, existing_link, link, link_at, links,
     set_up,

@@ -131,6 +131,20 @@ fn what_others_have_at_an_uplink_stays() {
 }
 
 #[test]
+fn an_uplink_with_an_ingress_qdisc_has_the_firewall_alone() {
+    let host = host();
+    host.call("tc qdisc add dev up0 ingress").ok();
+    publish(&host, "-p 5353:53/udp n web");
+    let _udp = UdpServer::start(&host, "web", 53);
+    let flow = outside_socket(&host, "0.0.0.0");
+    wait_until("an answer", || ask(&flow, b"x", AT).is_some());
+    assert_none(&host);
+    host.call("tc qdisc del dev up0 ingress").ok();
+    host.bridge_user("net ls").ok();
+    assert_eq!(host.uplink_filters(), FILTERS);
+}
+
+#[test]
 fn killed_at_any_step_nothing_stays() {
     let host = host();
     host.netns("web");
