@@ -64,9 +64,9 @@ impl Context {
         resolv::write(sandbox, &names)
     }
 
-    /// Takes back what we wrote for a sandbox.
-    pub(super) fn remove_names(&mut self, sandbox: &Sandbox) -> Result<(), Error> {
-        let _lock = self.lock(Object::Names)?;
+    /// Takes back what we wrote for a sandbox. The caller holds the names until the row is gone: whoever
+    /// sees the row may write them again.
+    pub(super) fn remove_names(sandbox: &Sandbox) -> Result<(), Error> {
         let Some(path) = hosts_path(sandbox) else {
             return Ok(());
         };

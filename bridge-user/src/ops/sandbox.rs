@@ -212,7 +212,8 @@ impl Context {
             return Ok(());
         }
         let mut errors = Errors::default();
-        errors.note(self.remove_names(&sandbox));
+        let _names = self.lock(Object::Names)?;
+        errors.note(Self::remove_names(&sandbox));
         fault::step();
         if sandbox.created
             && let Some(name) = sandbox.reference.netns_name()

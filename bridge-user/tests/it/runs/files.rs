@@ -1,5 +1,8 @@
 //! What a sandbox has of its own in /etc, and that it has nothing else of its own.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
 use super::{field, sleeper};
 use crate::host::Host;
 
@@ -228,4 +231,29 @@ fn nothing_else_is_its_own() {
             .replace("/run/netns\n", ""),
         outside.replace("/run/netns\n", "")
     );
+}
+
+#[test]
+fn a_resolver_file_that_is_being_renewed_goes_with_its_run() {
+    let host = Host::new();
+    let _daemon = host.daemon();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for last in (1..255).cycle() {
+                if done.load(Ordering::Relaxed) {
+                    return;
+                }
+                host.set_nameservers(&[&format!("192.0.2.{last}")]);
+            }
+        });
+        for round in 0..30 {
+            host.bridge_user("run --rm --name a -- true").ok();
+            if host.files("/etc/netns") != [""; 0] {
+                done.store(true, Ordering::Relaxed);
+                panic!("round {round} leaves {:?}", host.files("/etc/netns"));
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
 }
