@@ -3,7 +3,7 @@
 //! ```text
 //! publish:    rows, each port tried by a bind -> endpoint -> reserved -> the programs' map -> the table's maps
 //! unpublish:  the table's maps -> what was translated by them is forgotten -> the programs' map
-//!             -> connected sockets end -> not reserved -> endpoint -> rows
+//!             -> connected sockets end -> not reserved -> rows -> endpoint
 //! ```
 
 mod error;
@@ -80,7 +80,7 @@ impl Context {
         Ok(())
     }
 
-    /// Makes them lead nowhere. Connections go with the endpoint.
+    /// Makes those of an endpoint that is going lead nowhere. Connections go with the endpoint.
     pub(super) fn ensure_unpublished(&mut self, endpoint: &Endpoint) -> Result<(), Error> {
         let published = self.published_of(endpoint)?;
         if published.is_empty() {
@@ -101,7 +101,12 @@ impl Context {
         end_connected(&published);
         errors.note(self.ensure_not_reserved(endpoint, &published));
         errors.note(self.ensure_uplinks());
-        errors.into_result()
+        errors.into_result()?;
+        // Who goes at the same time has to see that it is the last at a port.
+        self.store
+            .write(|rows| rows.delete_publications(&endpoint.id))?;
+        fault::step();
+        Ok(())
     }
 
     fn published_of(&self, endpoint: &Endpoint) -> Result<Vec<Published>, Error> {

@@ -115,6 +115,13 @@ impl Rows<'_> {
         ])?;
         Ok(())
     }
+
+    /// Deletes those of an endpoint.
+    pub fn delete_publications(self, endpoint: &Id) -> Result<(), StoreError> {
+        let sql = "DELETE FROM publications WHERE endpoint = ?1";
+        self.0.execute(sql, [endpoint.as_str()])?;
+        Ok(())
+    }
 }
 
 /// The publication of a row: its columns as in `COLUMNS`.

@@ -8,6 +8,7 @@ mod host_road;
 
 mod bad_input;
 mod beside;
+mod chaos;
 mod config;
 mod crash;
 mod daemon;

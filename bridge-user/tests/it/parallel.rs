@@ -233,3 +233,23 @@ fn purge_leaves_nothing_behind_that_others_make_meanwhile() {
         assert!(host.files("/run/netns").is_empty(), "round {round}");
     }
 }
+
+/// One port of the host, by a protocol each.
+#[test]
+fn of_two_that_go_at_once_no_port_stays_reserved() {
+    let host = Host::new();
+    host.create("n");
+    let sysctls = host.sysctls();
+    for round in 0..10 {
+        for (sandbox, protocol) in [("a", "tcp"), ("b", "udp")] {
+            let publish = format!("net connect --create -p 40000:80/{protocol} n {sandbox}");
+            host.bridge_user(&publish).ok();
+        }
+        at_once(2, |at| {
+            let sandbox = ["a", "b"][at];
+            host.bridge_user(&format!("net disconnect n {sandbox}"))
+                .ok()
+        });
+        assert_eq!(host.sysctls(), sysctls, "round {round}");
+    }
+}
