@@ -10,7 +10,7 @@ use crate::host::{Host, PINS, Running, wait_until};
 use crate::random::{Random, number, seed};
 
 /// Steps in a normal run, and between two looks at what they made.
-const STEPS: usize = 90;
+const STEPS: usize = 60;
 const EPISODE: usize = 30;
 
 const NETWORKS: [&str; 2] = ["n", "m"];
@@ -82,14 +82,15 @@ impl Player<'_> {
     }
 
     fn ports(&mut self) -> String {
-        let mut ports = String::new();
-        for _ in 0..self.random.below(4) {
-            let host = *self.random.of(&["", "127.0.0.1:", "192.0.2.1:"]);
-            let port = *self.random.of(&PORTS);
-            let protocol = *self.random.of(&["tcp", "udp", "sctp"]);
-            ports += &format!(" -p {host}{port}:80/{protocol}");
-        }
-        ports
+        let count = self.random.below(4);
+        let one = |_| {
+            let host = self.random.of(&["", "127.0.0.1:", "192.0.2.1:"]);
+            let port = self.random.of(&PORTS);
+            let protocol = self.random.of(&["tcp", "udp", "sctp"]);
+            format!("-p {host}{port}:80/{protocol}")
+        };
+        let ports: Vec<String> = (0..count).map(one).collect();
+        ports.join(" ")
     }
 
     /// A command, several at once, a loss, or the daemon's coming and going.
