@@ -23,7 +23,7 @@ fn netdev(devices: &str) -> String {
     format!("nft 'table netdev t {{ chain c {{ {chain}; }}; }}'")
 }
 
-/// Tailscale's chains (wgengine/router, v1.80), by iptables and by nft.
+/// Tailscale's chains (util/linuxfw, `addBase4`), by iptables and by nft.
 const TAILSCALE: &str = "iptables-nft -N ts-forward; iptables-nft -A FORWARD -j ts-forward;
     iptables-nft -A ts-forward -i tailscale0 -j MARK --set-mark 0x40000/0xff0000;
     iptables-nft -A ts-forward -m mark --mark 0x40000/0xff0000 -j ACCEPT;
