@@ -54,8 +54,9 @@ struct Connection {
 /// it.
 pub fn forget_endpoint(addresses: impl Iterator<Item = IpAddr>) {
     for address in addresses {
-        for tuple in [ORIGINAL, REPLY] {
-            if let Err(error) = forget_of(&from(address, tuple), |_| true) {
+        for selection in near(address) {
+            // What the kernel selects is looked at again: what it says is for the whole host.
+            if let Err(error) = forget_of(&selection, |entry| is_source(entry, address)) {
                 tracing::warn!("warning: connections of {address} may go on: {error}");
                 return;
             }
@@ -63,12 +64,25 @@ pub fn forget_endpoint(addresses: impl Iterator<Item = IpAddr>) {
     }
 }
 
+/// Asks for entries among which are all whose packets of either direction have an address as their source.
+fn near(address: IpAddr) -> Vec<NetfilterMessage> {
+    match address {
+        IpAddr::V4(v4) => [ORIGINAL, REPLY].map(|tuple| from(v4, tuple)).into(),
+        // The kernel leaves out those with the address, and no others (`ctnetlink_filter_match_tuple`,
+        // net/netfilter/nf_conntrack_netlink.c, v5.8 to v6.18: `!ipv6_addr_cmp`).
+        IpAddr::V6(_) => vec![all(libc::NFPROTO_IPV6, Attributes::default())],
+    }
+}
+
+/// Whether packets of a direction have an address as their source.
+fn is_source(entry: &NetfilterMessage, address: IpAddr) -> bool {
+    let tuples = [ORIGINAL, REPLY].map(|kind| entry.attributes.first(kind));
+    let mut tuples = tuples.iter().flatten();
+    tuples.any(|tuple| address_of(tuple, 0) == Some(address))
+}
+
 /// Asks for the entries whose packets of a direction have an address as their source.
-fn from(address: IpAddr, tuple: u16) -> NetfilterMessage {
-    let (family, source, bytes) = match address {
-        IpAddr::V4(v4) => (libc::NFPROTO_IPV4, SOURCES[0], v4.octets().to_vec()),
-        IpAddr::V6(v6) => (libc::NFPROTO_IPV6, SOURCES[1], v6.octets().to_vec()),
-    };
+fn from(address: Ipv4Addr, tuple: u16) -> NetfilterMessage {
     let nested = |kind, value: &Attributes| {
         let mut outer = Attributes::default();
         outer.push(kind | NESTED, value);
@@ -76,12 +90,12 @@ fn from(address: IpAddr, tuple: u16) -> NetfilterMessage {
     };
     let mut attributes = Attributes::default();
     let mut addresses = Attributes::default();
-    addresses.push(source, &Attributes::of_bytes(&bytes));
+    addresses.push(SOURCES[0], &Attributes::of_bytes(&address.octets()));
     attributes.push(tuple | NESTED, &nested(ADDRESSES, &addresses));
     let mut flags = Attributes::default();
     flags.push(tuple, &Attributes::of_bytes(&FILTER_SOURCE.to_ne_bytes()));
     attributes.push(FILTER | NESTED, &flags);
-    all(family, attributes)
+    all(libc::NFPROTO_IPV4, attributes)
 }
 
 /// Asks for the entries of a family that attributes select.
@@ -218,18 +232,23 @@ impl fmt::Display for Connection {
 
 /// One end of a tuple: the number of its address is so much behind that of the source.
 fn end(tuple: &Attributes, behind_source: u16, port: u16) -> Option<SocketAddr> {
+    let address = address_of(tuple, behind_source)?;
+    let port = tuple.first(PORTS)?.first(port)?;
+    let port = u16::from_be_bytes(port.bytes().try_into().ok()?);
+    Some(SocketAddr::new(address, port))
+}
+
+/// Likewise its address.
+fn address_of(tuple: &Attributes, behind_source: u16) -> Option<IpAddr> {
     let addresses = tuple.first(ADDRESSES)?;
     let mut addresses = SOURCES
         .map(|kind| addresses.first(kind + behind_source))
         .into_iter();
-    let address = addresses.find_map(|address| {
+    addresses.find_map(|address| {
         let address = address?;
         let bytes = address.bytes();
         let ipv4 = <[u8; 4]>::try_from(bytes).map(|b| IpAddr::V4(Ipv4Addr::from(b)));
         ipv4.or_else(|_| <[u8; 16]>::try_from(bytes).map(|b| IpAddr::V6(Ipv6Addr::from(b))))
             .ok()
-    })?;
-    let port = tuple.first(PORTS)?.first(port)?;
-    let port = u16::from_be_bytes(port.bytes().try_into().ok()?);
-    Some(SocketAddr::new(address, port))
+    })
 }

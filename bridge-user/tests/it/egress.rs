@@ -448,3 +448,43 @@ fn what_an_endpoint_asked_outside_ends_with_it() {
         socket.recv(&mut [0; 8]).expect_err("it asked for nothing");
     }
 }
+
+/// Others' connections go on: those of the host, and of other endpoints.
+#[test]
+fn connections_of_others_do_not_end_with_an_endpoint() {
+    let host = Host::new();
+    host.outside();
+    host.create("--ipv6 --subnet 10.77.0.0/24 --subnet fd77::/64 n");
+    for name in ["a", "b"] {
+        host.join("n", name);
+    }
+    let ask = |name: Option<&str>, port: u16| {
+        for address in OUTSIDE {
+            let ask = || {
+                let own = if address.contains(':') {
+                    "[::]"
+                } else {
+                    "0.0.0.0"
+                };
+                let socket = UdpSocket::bind(format!("{own}:{port}"))?;
+                socket.send_to(b"?", (address, 53))
+            };
+            match name {
+                Some(name) => host.within(name, ask),
+                None => host.inside(ask).expect("there is a way"),
+            };
+        }
+    };
+    ask(None, 4000);
+    ask(Some("a"), 4001);
+    ask(Some("b"), 4002);
+    // One line each, by IPv4 and by IPv6.
+    let tracked = || {
+        let all = host.call("cat /proc/net/nf_conntrack").ok();
+        let ports = [4000, 4001, 4002];
+        ports.map(|port| all.matches(&format!(" sport={port} ")).count())
+    };
+    assert_eq!(tracked(), [2; 3]);
+    host.bridge_user("net disconnect n a").ok();
+    assert_eq!(tracked(), [2, 0, 2]);
+}
