@@ -12,6 +12,7 @@
 mod asks;
 mod flags;
 mod guards;
+mod kept;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -90,7 +91,8 @@ impl Ruleset {
     /// The first rule of others that has to see each packet of a flow by these links.
     pub fn packet_rule(&self, links: &FlowLinks) -> Option<PacketRule> {
         let chains = Chains::of(self, links);
-        chains.of_connections().or_else(|| chains.first())
+        let found = chains.of_connections().or_else(|| chains.first());
+        found.or_else(|| chains.of_what_is_kept())
     }
 }
 
@@ -115,6 +117,8 @@ struct Chains<'r> {
     telling: BTreeSet<Name<'r>>,
     /// Sets and maps whose own statements have to see each packet, by family and table, and what one is.
     asking: BTreeMap<[&'r str; 2], (BTreeSet<&'r str>, String)>,
+    /// Sets and maps whose elements go by themselves.
+    timed: BTreeSet<Name<'r>>,
 }
 
 impl<'r> Chains<'r> {
@@ -171,6 +175,11 @@ impl<'r> Chains<'r> {
                 .collect(),
             telling: BTreeSet::new(),
             asking,
+            timed: all("set")
+                .chain(all("map"))
+                .filter(|set| kept::is_timed(set))
+                .map(|set| name(set, "name"))
+                .collect(),
         };
         chains.find_telling();
         chains
@@ -216,18 +225,63 @@ impl<'r> Chains<'r> {
 
     /// The first rule on the way of flows that has to see each packet.
     fn first(&self) -> Option<PacketRule> {
+        self.find_on_way(|chain, rule| {
+            let what = self.of_packets(chain, rule)?;
+            Some(PacketRule::new(chain, rule, what))
+        })
+    }
+
+    /// A rule on the way of flows that leaves behind what is something else with each packet, if somebody
+    /// asks for it.
+    fn of_what_is_kept(&self) -> Option<PacketRule> {
+        let mut with_connection = BTreeSet::new();
+        let asked = self
+            .rules
+            .values()
+            .flatten()
+            .any(|r| kept::asks_connection(r));
+        self.find_on_way(|chain, rule| {
+            let kept = kept::with_connection(rule);
+            with_connection.extend(kept.map(Value::to_string));
+            let mut sets = kept::changed_sets(rule);
+            let what = if asked && with_connection.len() > 1 {
+                "it keeps different marks with a connection"
+            } else if sets.any(|(set, change)| self.forgets(beside(chain, set), change)) {
+                "it changes a set that is asked"
+            } else {
+                return None;
+            };
+            Some(PacketRule::new(chain, rule, what.into()))
+        })
+    }
+
+    /// Whether a set that rules look into, and this statement changes, keeps its elements for a time only.
+    fn forgets(&self, set: Name<'r>, change: &Value) -> bool {
+        let only = BTreeSet::from([set[2]]);
+        let mut of_table = self
+            .rules
+            .iter()
+            .filter(|(chain, _)| chain[..2] == set[..2]);
+        (self.timed.contains(&set) || change["op"] == "delete")
+            && of_table.any(|(_, rules)| rules.iter().any(|rule| looks_into(rule, &only)))
+    }
+
+    /// What is found of a rule that flows come by.
+    fn find_on_way<T>(&self, mut found: impl FnMut(Name<'r>, &'r Value) -> Option<T>) -> Option<T> {
         let mut waiting = self.entries.clone();
         let mut seen = BTreeSet::new();
+        let none = BTreeSet::new();
         while let Some((chain, tracked)) = waiting.pop() {
             if !seen.insert((chain, tracked)) || self.tells(chain) {
                 continue;
             }
+            let counting = self.asking.get(&chain[..2]).map_or(&none, |(sets, _)| sets);
             for rule in self.rules_of(chain) {
-                if guards::is_for_others(rule, tracked, self.links) {
+                if guards::is_for_others(rule, tracked, self.links, counting) {
                     continue;
                 }
-                if let Some(what) = self.of_packets(chain, rule) {
-                    return Some(PacketRule::new(chain, rule, what));
+                if let Some(found) = found(chain, rule) {
+                    return Some(found);
                 }
                 if tracked && guards::accepts_established(rule) {
                     break;

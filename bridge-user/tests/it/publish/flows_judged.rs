@@ -5,7 +5,7 @@ use crate::host::Host;
 
 /// Rulesets of which each has to see each packet, or changes each: by itself, by what it reaches, or by
 /// what connection tracking does for it.
-const OF_PACKETS_TOO: [(&str, &str); 36] = [
+const OF_PACKETS_TOO: [(&str, &str); 46] = [
     (
         "return, then drop",
         "table inet t { chain c { type filter hook forward priority 0; limit rate 50/second return; drop; }; }",
@@ -150,6 +150,46 @@ const OF_PACKETS_TOO: [(&str, &str); 36] = [
         "a reserved bit of fragments",
         "table inet t { chain c { type filter hook forward priority 0; ip frag-off & 0x8000 != 0 drop; }; }",
     ),
+    (
+        "a mark that counts within what is set besides",
+        "table inet t { chain c { type filter hook forward priority 0; ct mark set ct mark ^ 1 | 2; ct mark & 1 == 1 drop; }; }",
+    ),
+    (
+        "a mark that counts by a map",
+        "table inet t { chain c { type filter hook forward priority 0; ct mark set ct mark map { 0 : 1, 1 : 2, 2 : 3 }; ct mark 3 drop; }; }",
+    ),
+    (
+        "a mark that counts by rules",
+        "table inet t { chain c { type filter hook forward priority 0; ct mark 3 drop; ct mark 2 ct mark set 3; ct mark 1 ct mark set 2; ct mark 0 ct mark set 1; }; }",
+    ),
+    (
+        "labels that count by rules",
+        "table inet t { chain c { type filter hook forward priority 0; ct label 3 drop; ct label 2 ct label set 3; ct label set 2; }; }",
+    ),
+    (
+        "a set that lets one packet a second through",
+        "table inet t { set s { type ipv4_addr; size 1000; flags dynamic,timeout; timeout 1s; }; chain c { type filter hook forward priority 0; ip saddr @s drop; add @s { ip saddr }; }; }",
+    ),
+    (
+        "a set that lets each other packet through",
+        "table inet t { set s { type ipv4_addr; size 1000; flags dynamic; }; chain c { type filter hook forward priority 0; ip saddr @s delete @s { ip saddr } drop; add @s { ip saddr }; }; }",
+    ),
+    (
+        "statements that nft tells as text before a guard",
+        "table inet t { map m { type ipv4_addr : mark; flags dynamic; }; chain c { type filter hook forward priority 0; update @m { ip saddr limit rate over 20/second : 5 } ct state new drop; }; }",
+    ),
+    (
+        "an element with a limit before a guard",
+        "table inet t { set s { type ipv4_addr; flags dynamic; elements = { 192.0.2.2 limit rate over 20/second }; }; chain c { type filter hook forward priority 0; ip saddr @s ct state new drop; }; }",
+    ),
+    (
+        "an element of a set without a name with a limit before a guard",
+        "table inet t { chain c { type filter hook forward priority 0; ip saddr { 192.0.2.2 limit rate over 20/second, 192.0.2.3 limit rate over 20/second } ct state new drop; }; }",
+    ),
+    (
+        "times of their own where a connection is new",
+        "table inet t { ct timeout x { protocol tcp; l3proto ip; policy = { established : 10000 }; }; chain c { type filter hook prerouting priority 0; ct state new ct timeout set \"x\"; }; }",
+    ),
 ];
 
 /// What somebody does by iptables-nft: likewise.
@@ -187,7 +227,7 @@ fn whatever_has_to_see_each_packet_is_found() {
 }
 
 /// Usual rulesets which let through all of an established flow, or nothing of it.
-const OF_FLOWS: [(&str, &str); 10] = [
+const OF_FLOWS: [(&str, &str); 12] = [
     (
         "ufw's before6.rules",
         "ip6tables-nft -A FORWARD -m rt --rt-type 0 -j DROP",
@@ -227,6 +267,14 @@ const OF_FLOWS: [(&str, &str); 10] = [
     (
         "who was blocked lately",
         "nft 'table inet t { set s { type ipv4_addr; flags dynamic,timeout; elements = { 203.0.113.1 timeout 5m }; }; chain c { type filter hook forward priority 0; ip saddr @s drop; log prefix \"new \" ct state new limit rate over 50/second add @s { ip saddr timeout 5m } drop; }; }'",
+    ),
+    (
+        "a mark that stays",
+        "nft 'table inet t { chain c { type filter hook forward priority 0; ct mark 7 accept; tcp dport 80 ct mark set 7; }; }'",
+    ),
+    (
+        "who was there lately, which nobody asks",
+        "nft 'table inet t { set s { type ipv4_addr; size 1000; flags dynamic,timeout; }; chain c { type filter hook forward priority 0; update @s { ip saddr timeout 1h }; }; }'",
     ),
 ];
 

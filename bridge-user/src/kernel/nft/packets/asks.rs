@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::flags;
+use super::{flags, kept};
 
 /// Keys of `meta` and of `ct` that are the same for every packet of a flow, or change with time only.
 const META: [&str; 18] = [
@@ -162,6 +162,7 @@ pub(super) fn of_connection(rule: &Value) -> Option<&'static str> {
         "synproxy" => Some("synproxy"),
         "xt" if is_known(&value["name"], &["SYNPROXY"]) => Some("synproxy"),
         "ct helper" => Some("ct helper"),
+        "ct timeout" => Some("ct timeout"),
         "xt" if is_known(&value["name"], &["CT"]) => Some("xt CT"),
         _ => None,
     })
@@ -238,30 +239,23 @@ pub(super) fn uses_map(rule: &Value) -> bool {
 /// A rule's expressions and statements, each by its kind.
 pub(super) fn expressions(rule: &Value) -> impl Iterator<Item = (&str, &Value)> {
     let all = rule["expr"].as_array().into_iter().flatten();
-    // What nft has no JSON for it tells as text, as statements of maps (1.0.6).
-    let texts = all.clone().filter(|one| !one.is_object());
-    let texts = texts.map(|one| ("text", one));
-    all.filter_map(Value::as_object)
-        .flatten()
-        .map(of_pair)
-        .chain(texts)
+    all.flat_map(|one| {
+        // What nft has no JSON for it tells as text, as statements of maps (1.0.6).
+        let text = (!one.is_object()).then_some(("text", one));
+        let object = one.as_object().into_iter().flatten();
+        object.map(of_pair).chain(text)
+    })
 }
 
 fn of_pair<'r>((kind, value): (&'r String, &'r Value)) -> (&'r str, &'r Value) {
     (kind, value)
 }
 
-/// Whether a mark that is made so may be another for each packet, by the one that was there.
-fn counts(value: &Value) -> bool {
-    let by = |operator| value.get(operator).is_some();
-    by("^") || by("<<") || by(">>")
-}
-
-/// Whether a rule goes on from there as if it were not there, or ends.
-pub(super) fn does_nothing(kind: &str, value: &Value) -> bool {
+/// Whether a rule goes on from there as if it were not there, or ends. These sets count packets that are
+/// found in them.
+pub(super) fn does_nothing(kind: &str, value: &Value, counting: &BTreeSet<&str>) -> bool {
     match kind {
-        // It counts packets.
-        "match" => value["left"].get("numgen").is_none(),
+        "match" => !kept::is_counted(value, counting),
         "xt" => value["type"] == "match" && is_known(&value["name"], &XT_MATCHES),
         "log" => !is_told_to_programs(value),
         _ => ["comment", "counter", "ct count"].contains(&kind),
@@ -279,6 +273,8 @@ fn statement(kind: &str, value: &Value) -> Option<String> {
         "match" if flags::is_flags(&value["left"]) => {
             flags::takes(value).is_none().then(|| "tcp flags".into())
         }
+        // What nft has no JSON for.
+        "match" if value["left"].is_string() => Some("text".into()),
         "match" => expression(&value["left"]).or_else(|| expression(&value["right"])),
         "vmap" => expression(&value["key"]),
         "mangle" => {
@@ -286,7 +282,7 @@ fn statement(kind: &str, value: &Value) -> Option<String> {
             // The mark of a connection, and what `nft monitor trace` shows.
             let kept =
                 is_known(&key["ct"]["key"], &["mark", "label"]) || key["meta"]["key"] == "nftrace";
-            if kept && !counts(&value["value"]) {
+            if kept && !kept::counts(&value["value"]) {
                 expression(&value["value"])
             } else {
                 Some("it changes packets".into())

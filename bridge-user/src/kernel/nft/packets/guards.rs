@@ -1,6 +1,8 @@
 //! Which packets a rule leaves alone, and which it leaves to no rule behind it: those that would pass by are
 //! TCP's and UDP's, of a connection that is established, and neither begin nor end it.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::asks::{FIELDS, does_nothing, expressions, is_known};
@@ -12,10 +14,15 @@ const LINK_NAMES: [&str; 4] = ["iif", "iifname", "oif", "oifname"];
 
 /// Whether a rule is for none of the packets that would pass by, which come and go by these links, and does
 /// nothing before it knows that. Without connection tracking (`tracked`) nothing is said of a connection's
-/// state.
-pub(super) fn is_for_others(rule: &Value, tracked: bool, links: &FlowLinks) -> bool {
+/// state. These sets count packets that are found in them (`counting`).
+pub(super) fn is_for_others(
+    rule: &Value,
+    tracked: bool,
+    links: &FlowLinks,
+    counting: &BTreeSet<&str>,
+) -> bool {
     expressions(rule)
-        .take_while(|(kind, value)| does_nothing(kind, value))
+        .take_while(|(kind, value)| does_nothing(kind, value, counting))
         .any(|(kind, value)| {
             kind == "match"
                 && (tracked || !is_state(&value["left"]))
