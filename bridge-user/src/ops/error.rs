@@ -246,6 +246,9 @@ pub enum Error {
     /// The state belongs to another host namespace.
     #[error("state directory {0} belongs to another network namespace of this machine")]
     OtherHost(PathBuf),
+    /// A link with a name of ours that the state knows nothing of.
+    #[error("{0} is in no network of this state directory")]
+    NotInState(String),
     /// A filter that we do not have.
     #[error("invalid filter '{0}'")]
     Filter(String),

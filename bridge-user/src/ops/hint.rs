@@ -130,8 +130,8 @@ impl Error {
             Self::Bpf(BpfError::Full { key, .. }) => larger(key),
             Self::Probe(ProbeError::Privilege(_)) => "run it as root, for example by sudo".into(),
             Self::Nft(NftError::NoTool(_)) => "apt-get install nftables, or its like".into(),
-            Self::Bpf(BpfError::Owner { .. }) => {
-                "use that directory with --state-dir; if it is lost: bridge-user purge --yes --lost"
+            Self::Bpf(BpfError::Owner { .. }) | Self::NotInState(_) => {
+                "use the right directory with --state-dir; if it is lost: bridge-user purge --yes --lost"
                     .into()
             }
             #[cfg(feature = "bpf-log")]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use super::error::{Errors, chain};
 use super::file::{ensure_file_absent, failed};
@@ -24,12 +25,24 @@ const FILES: [&str; 4] = ["state.db", "state.db-wal", "state.db-shm", "lock"];
 pub fn purge(paths: &Paths, lost: bool) -> Result<(), Error> {
     probe::check()?;
     let config = Config::read(paths.config.as_deref())?;
+    let was_there = Store::exists(&paths.state);
+    let purged = purge_alone(paths, config, lost);
+    if purged.is_err() && !was_there {
+        // Nobody has the state that this made.
+        remove_state(&paths.state, &mut Errors::default());
+    }
+    purged
+}
+
+fn purge_alone(paths: &Paths, config: Config, lost: bool) -> Result<(), Error> {
     let state_directory = &paths.state;
     Store::ensure_directory(state_directory)?;
     let locks = LockFile::new(state_directory);
     let _alone = locks.state(true).map_err(locks.failed())?;
     let mut opened = Context::open_in_use(paths, config.clone(), locks, None);
-    if matches!(opened, Err(Error::Bpf(BpfError::Layout { .. }))) {
+    if matches!(opened, Err(Error::Bpf(BpfError::Layout { .. })))
+        || lost && matches!(opened, Err(Error::Bpf(_)))
+    {
         // Nothing can be taken out of such maps, nor has to be.
         bpf::purge()?;
         fault::step();
@@ -42,6 +55,9 @@ pub fn purge(paths: &Paths, lost: bool) -> Result<(), Error> {
     let mut errors = Errors::default();
     match opened {
         Ok(mut context) => {
+            if !lost {
+                context.check_that_links_are_ours()?;
+            }
             let removed = context.remove_everything();
             if lost {
                 errors.note(removed);
@@ -70,10 +86,15 @@ pub fn purge(paths: &Paths, lost: bool) -> Result<(), Error> {
     }
     errors.note(nft::ensure_table_absent());
     errors.note(bpf::purge());
+    remove_state(state_directory, &mut errors);
+    errors.into_result()
+}
+
+fn remove_state(directory: &Path, errors: &mut Errors) {
     for file in FILES {
-        errors.note(ensure_file_absent(&state_directory.join(file)));
+        errors.note(ensure_file_absent(&directory.join(file)));
     }
-    let runs = state_directory.join(RUNS);
+    let runs = directory.join(RUNS);
     match fs::remove_dir_all(&runs) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => {
             errors.note::<()>(Err(failed("remove", &runs)(e)));
@@ -81,8 +102,7 @@ pub fn purge(paths: &Paths, lost: bool) -> Result<(), Error> {
         _ => {}
     }
     // Somebody may keep files of their own there.
-    let _ = fs::remove_dir(state_directory);
-    errors.into_result()
+    let _ = fs::remove_dir(directory);
 }
 
 /// Bridges and host legs have names that nobody else gives.
@@ -95,6 +115,19 @@ fn is_ours(link: &Link) -> bool {
 }
 
 impl Context {
+    /// Refuses links with names of ours where this state has no network: another state's, whose pins
+    /// say nothing any more.
+    fn check_that_links_are_ours(&mut self) -> Result<(), Error> {
+        if bpf::layout()?.is_some() || !self.store.rows().networks()?.is_empty() {
+            return Ok(());
+        }
+        let links = netlink::links(&mut self.netlink)?;
+        match links.into_iter().find(is_ours) {
+            Some(link) => Err(Error::NotInState(link.name)),
+            None => Ok(()),
+        }
+    }
+
     fn remove_everything(&mut self) -> Result<(), Error> {
         let mut errors = Errors::default();
         for run in self.store.rows().runs()? {

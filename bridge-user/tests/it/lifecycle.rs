@@ -168,6 +168,51 @@ fn purge_works_without_any_state() {
     assert_eq!(host.files(PINS), [""; 0]);
 }
 
+/// A wrong directory is no reason to remove what the right one has, whether the pins are there or not.
+#[test]
+fn purge_with_another_state_leaves_everything_and_nothing() {
+    let host = Host::new();
+    host.create("n");
+    host.join("n", "a");
+    let purge = "/run/bin/bridge-user --state-dir /run/other purge --yes";
+    let before = host.leftovers();
+    host.call(purge).fails_with(1, &["another state", "--lost"]);
+    assert_eq!(host.leftovers(), before);
+    assert_eq!(host.call("ls -d /run/other").run().stdout, "");
+    host.call("umount /sys/fs/bpf").ok();
+    let before = host.leftovers();
+    host.call(purge)
+        .fails_with(1, &["in no network of this state directory", "--lost"]);
+    assert_eq!(host.leftovers(), before);
+    assert_eq!(host.call("ls -d /run/other").run().stdout, "");
+    host.bridge_user("purge --yes").ok();
+    host.assert_clean();
+}
+
+/// The state knows all that names do not tell.
+#[test]
+fn purge_removes_by_the_state_where_pins_cannot_be_read() {
+    let host = Host::new();
+    host.do_not_forward();
+    host.outside();
+    let before = host.sysctls();
+    host.create("n");
+    host.netns("web");
+    host.bridge_user("net connect -p 40000:80 n web").ok();
+    host.bridge_user("run -d --name run --network n -- sleep 1000")
+        .ok();
+    let meta = format!("{PINS}/maps/META");
+    host.call(&format!("rm {meta}")).ok();
+    let damaged = "type hash key 4 value 4 entries 1 name META";
+    host.call(&format!("bpftool map create {meta} {damaged}"))
+        .ok();
+    host.bridge_user("purge --yes").fails_with(1, &[&meta]);
+    host.bridge_user("purge --yes --lost").ok();
+    assert_eq!(host.sysctls(), before);
+    assert_eq!(host.call("pgrep -x sleep").run().stdout, "");
+    host.assert_clean();
+}
+
 #[test]
 fn a_small_mtu_is_a_network_without_ipv6() {
     let host = Host::new();
