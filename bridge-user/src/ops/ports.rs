@@ -86,18 +86,28 @@ impl Context {
         Ok(ports)
     }
 
-    /// The ports that names stand for: of endpoints, sandboxes or networks; all, without names.
+    /// The ports that names stand for, each once: of endpoints, sandboxes or networks, these by
+    /// their ids, too; all, without names.
     pub(super) fn ports_called(&self, names: &[String]) -> Result<Vec<PortDetails>, Error> {
         let mut ports = self.ports()?;
-        let mut chosen = Vec::new();
-        for name in names {
-            let before = chosen.len();
-            chosen.extend(ports.extract_if(.., |port| port.is_called(name)));
-            if chosen.len() == before && self.find_network(name)?.is_none() {
-                return Err(Error::NothingCalled(name.clone()));
-            }
+        if names.is_empty() {
+            return Ok(ports);
         }
-        Ok(if names.is_empty() { ports } else { chosen })
+        let mut chosen: Vec<PortDetails> = Vec::new();
+        for name in names {
+            let mut known = ports.iter().chain(&chosen);
+            let by_id = if known.any(|port| port.is_called(name)) {
+                None
+            } else {
+                let not_found = || Error::NothingCalled(name.clone());
+                Some(self.find_summary(name)?.ok_or_else(not_found)?.id)
+            };
+            chosen.extend(ports.extract_if(.., |port| match &by_id {
+                Some(id) => port.network.id == *id,
+                None => port.is_called(name),
+            }));
+        }
+        Ok(chosen)
     }
 
     /// What went through the ports that names stand for.
@@ -127,9 +137,12 @@ impl Context {
     pub fn fdb(&mut self, network: Option<&str>) -> Result<Vec<FdbDetails>, Error> {
         let number = match network {
             Some(text) => {
-                let network = self.find_network(text)?;
                 let not_found = || Error::NetworkNotFound(text.to_owned());
-                Some(network.ok_or_else(not_found)?.number)
+                match self.find_summary(text)?.ok_or_else(not_found)?.network {
+                    Some(network) => Some(network.number),
+                    // It is listed, and nobody is on it: host, none, and bridge before its first use.
+                    None => return Ok(Vec::new()),
+                }
             }
             None => None,
         };

@@ -286,6 +286,39 @@ fn trace_tells_of_drops_and_misses() {
 }
 
 #[test]
+fn names_may_mean_the_same_ports() {
+    let host = Host::new();
+    let id = host.create("n");
+    let (_, _) = (host.join("n", "a"), host.join("n", "b"));
+    for (names, expected) in [
+        ("a a", vec!["a"]),
+        ("n a", vec!["a", "b"]),
+        ("b n", vec!["b", "a"]),
+        (&id[..12], vec!["a", "b"]),
+    ] {
+        let rows = lines(
+            &host
+                .bridge_user(&format!("stats --format json {names}"))
+                .ok(),
+        );
+        let shown: Vec<String> = rows.iter().map(|row| text(&row["Endpoint"])).collect();
+        assert_eq!(shown, expected, "{names}");
+    }
+}
+
+#[test]
+fn networks_that_are_listed_are_known_though_nobody_is_on_them() {
+    let host = Host::new();
+    host.create("n");
+    for network in ["n", "bridge", "host", "none"] {
+        for command in ["stats", "fdb"] {
+            let command = format!("{command} --format json {network}");
+            assert_eq!(host.bridge_user(&command).ok(), "", "{command}");
+        }
+    }
+}
+
+#[test]
 fn names_that_stand_for_nothing_are_refused() {
     let host = Host::new();
     for words in ["stats", "fdb"] {
