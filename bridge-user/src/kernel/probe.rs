@@ -1,7 +1,9 @@
 //! What this process may do and this kernel can do, as far as every command needs it.
 
 use std::fs;
+use std::path::Path;
 
+use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::sys::utsname::uname;
 
 /// Capabilities that every command needs, with their numbers (include/uapi/linux/capability.h,
@@ -34,6 +36,26 @@ pub enum ProbeError {
         /// Its release.
         found: String,
     },
+}
+
+/// Why nobody can write to the file system that a directory is on, or will be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unwritable {
+    /// It is mounted so.
+    ReadOnly,
+    /// No block is free, for root either.
+    Full,
+}
+
+/// Whether a file system takes what is written to it, as far as it says.
+pub fn unwritable(directory: &Path) -> Option<Unwritable> {
+    let there = directory.ancestors().find(|path| path.exists())?;
+    let fs = statvfs(there).ok()?;
+    if fs.flags().contains(FsFlags::ST_RDONLY) {
+        return Some(Unwritable::ReadOnly);
+    }
+    // One without a limit says that it has no blocks at all.
+    (fs.blocks() > 0 && fs.blocks_free() == 0).then_some(Unwritable::Full)
 }
 
 /// Whether commands can work at all.

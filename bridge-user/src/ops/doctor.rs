@@ -165,9 +165,14 @@ fn pins() -> Finding {
         Ok(None) => Finding::ok(CHECK, "none yet"),
         Ok(Some(version)) => Finding::ok(CHECK, format!("layout version {version}")),
         Err(error) => {
+            // Only pins of another layout are of no use: what cannot be read now may be all right.
             let advice = match error {
                 bpf::BpfError::NotInKernel => USE_BPF_KERNEL,
-                _ => "bridge-user purge --yes removes them, and every network",
+                bpf::BpfError::Layout { .. } => {
+                    "use the version that made them; or bridge-user purge --yes removes them, and every network"
+                }
+                _ if !probe::missing_capabilities().is_empty() => "run as root",
+                _ => "look again when that is mended: networks work meanwhile",
             };
             Finding::bad(CHECK, Status::Failure, chain(&error), advice)
         }

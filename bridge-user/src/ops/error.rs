@@ -261,7 +261,7 @@ pub enum Error {
         cleanup: String,
     },
     /// Several things failed while removing, which goes on after an error.
-    #[error("{}", .0.iter().map(|e| chain(e)).collect::<Vec<_>>().join("; "))]
+    #[error("{}", each_once(.0))]
     Several(Vec<Error>),
     /// A run.
     #[error(transparent)]
@@ -364,6 +364,17 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// What they say; what several say in the same words, once.
+fn each_once(errors: &[Error]) -> String {
+    let mut said: Vec<String> = Vec::new();
+    for text in errors.iter().map(|error| chain(error)) {
+        if !said.contains(&text) {
+            said.push(text);
+        }
+    }
+    said.join("; ")
 }
 
 /// Errors of steps that go on after one: none is `Ok`.

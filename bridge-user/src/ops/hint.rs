@@ -1,5 +1,7 @@
 //! The way out of an error, for the second line that a user reads.
 
+use std::io;
+
 use super::Error;
 use super::config::ConfigError;
 use crate::kernel::bpf::BpfError;
@@ -12,6 +14,12 @@ use crate::store::StoreError;
 /// What a kernel without bpf(2) leaves one to do.
 pub(super) const USE_BPF_KERNEL: &str = "use a kernel with CONFIG_BPF_SYSCALL";
 
+/// Where the state cannot be written.
+pub(super) const MAKE_ROOM: &str = "if its file system is full: runs/*/log in the state directory are the outputs \
+    of runs, truncate -s 0 empties one";
+pub(super) const MAKE_WRITABLE: &str =
+    "mount it for writing, or give another directory with --state-dir";
+
 impl Error {
     /// The way out, where there is one to name.
     pub fn hint(&self) -> Option<String> {
@@ -19,6 +27,7 @@ impl Error {
             return cause.hint();
         }
         match self {
+            Self::Several(errors) => return errors.iter().find_map(Self::hint),
             Self::Run(error) => return error.hint(),
             Self::NotPublished(error) => return error.hint(),
             _ => {}
@@ -107,11 +116,17 @@ impl Error {
     /// What to change on the host.
     fn other_host(&self) -> Option<String> {
         Some(match self {
-            Self::Store(error) if error.may_be_full_disk() => {
-                "if its file system is full: runs/*/log in the state directory are the outputs of runs, \
-                 truncate -s 0 empties one"
-                    .into()
+            Self::Store(error) if error.may_be_full_disk() => MAKE_ROOM.into(),
+            Self::Store(StoreError::Directory { source, .. })
+                if source.kind() == io::ErrorKind::ReadOnlyFilesystem =>
+            {
+                MAKE_WRITABLE.into()
             }
+            Self::File {
+                action: "lock",
+                source,
+                ..
+            } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => MAKE_WRITABLE.into(),
             Self::Store(StoreError::OpenToOthers { .. }) => {
                 "give a directory of its own with --state-dir, or chmod 700 it".into()
             }

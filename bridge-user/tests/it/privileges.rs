@@ -1,6 +1,6 @@
 //! A host or a user that lacks what is needed: the error says what, and nothing is left behind.
 
-use crate::host::Host;
+use crate::host::{Host, text};
 
 /// Runs commands without some of root's capabilities.
 fn without(capabilities: &str) -> String {
@@ -235,4 +235,59 @@ fn a_state_directory_belongs_to_one_host() {
         .under(elsewhere)
         .fails_with(1, &["/run/state"]);
     host.assert_as_before(&before, "something was changed");
+}
+
+/// What doctor says of one thing: its status, and what to do.
+fn told(host: &Host, under: &str, check: &str) -> (Option<i32>, String, String) {
+    let ran = host.bridge_user("doctor --format json").under(under).run();
+    let parse = |line| serde_json::from_str::<serde_json::Value>(line).expect("it is an object");
+    let rows: Vec<_> = ran.stdout.lines().map(parse).collect();
+    let row = rows.iter().find(|row| text(&row["Check"]) == check);
+    let row = row.unwrap_or_else(|| panic!("{check} is looked at: {ran}"));
+    (ran.code, text(&row["Status"]), text(&row["Advice"]))
+}
+
+#[test]
+fn nobody_is_told_to_remove_pins_that_root_can_read() {
+    let host = Host::new();
+    host.create("n");
+    let nobody =
+        "setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all --no-new-privs";
+    let (code, status, advice) = told(&host, nobody, "pins");
+    assert_eq!((code, status.as_str()), (Some(1), "failure"));
+    assert_eq!(advice, "run as root");
+}
+
+#[test]
+fn a_state_that_cannot_be_written_is_told_by_doctor() {
+    let host = Host::new();
+    host.call("mkdir /run/state").ok();
+    host.call("mount -t tmpfs -o mode=700,size=1m tmpfs /run/state")
+        .ok();
+    for name in ["n", "n2", "n3"] {
+        host.create(name);
+    }
+    host.call("mount -o bind /run/state /run/state").ok();
+    host.call("mount -o remount,bind,ro /run/state").ok();
+    host.bridge_user("net ls").fails_with(
+        1,
+        &["/run/state/lock", "Read-only", "hint: ", "--state-dir"],
+    );
+    let (code, status, advice) = told(&host, "env", "state");
+    assert_eq!((code, status.as_str()), (Some(1), "failure"));
+    assert!(advice.contains("--state-dir"), "{advice}");
+    host.call("umount /run/state").ok();
+    assert_eq!(told(&host, "env", "state").1, "ok");
+    let fill = "dd if=/dev/zero of=/run/state/fill bs=4k";
+    host.call(fill).run();
+    host.bridge_user("net create m").fails_with(1, &["full"]);
+    let (code, status, _) = told(&host, "env", "state");
+    assert_eq!((code, status.as_str()), (Some(1), "failure"));
+    // What several steps meet is said once, with the way out.
+    let purge = host.bridge_user("purge --yes").run();
+    purge.assert_failure(1, &["full", "hint: "]);
+    let line = purge.stderr.lines().next().unwrap_or_default();
+    assert_eq!(line.matches("state database").count(), 1, "{purge}");
+    host.call("rm /run/state/fill").ok();
+    host.bridge_user("purge --yes").ok();
 }

@@ -12,6 +12,7 @@ use ipnet::IpNet;
 
 use super::{Finding, Paths, SeenDaemon, Status, chain};
 use crate::kernel::netns::NetNs;
+use crate::kernel::probe;
 use crate::kernel::sockets::{self, Holder, Transport};
 use crate::model::{DAEMON_SOCKET, DaemonStatus, Endpoint, Network, Sandbox, State};
 use crate::store::{Reader, StoreError};
@@ -57,7 +58,11 @@ pub(super) fn findings(paths: &Paths, daemon: Option<&SeenDaemon>) -> Vec<Findin
     let (networks, endpoints, sandboxes) = match read(paths) {
         Ok(rows) => rows,
         Err(error) => {
-            let advice = "run as root";
+            let advice = if probe::missing_capabilities().is_empty() {
+                "see what is said of the state"
+            } else {
+                "run as root"
+            };
             return vec![Finding::bad(CHECK, Status::Warning, chain(&error), advice)];
         }
     };

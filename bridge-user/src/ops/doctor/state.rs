@@ -5,7 +5,9 @@ use std::io;
 use super::{Finding, Paths, Status, chain};
 use crate::kernel::bpf;
 use crate::kernel::netns::{self, NetNs};
+use crate::kernel::probe::{self, Unwritable};
 use crate::ops::Error;
+use crate::ops::hint::{MAKE_ROOM, MAKE_WRITABLE};
 use crate::store::{Reader, SCHEMA_VERSION, Store, StoreError};
 
 const CHECK: &str = "state";
@@ -13,6 +15,14 @@ const CHECK: &str = "state";
 pub(super) fn finding(paths: &Paths) -> Finding {
     let directory = paths.state.display();
     match look(paths) {
+        Ok(_) if let Some(why) = probe::unwritable(&paths.state) => {
+            let (what, advice) = match why {
+                Unwritable::ReadOnly => ("read-only", MAKE_WRITABLE),
+                Unwritable::Full => ("full", MAKE_ROOM),
+            };
+            let detail = format!("the file system of {directory} is {what}");
+            Finding::bad(CHECK, Status::Failure, detail, advice)
+        }
         Ok(true) => Finding::ok(CHECK, directory.to_string()),
         Ok(false) => Finding::ok(CHECK, format!("none yet in {directory}")),
         Err(error) => {
