@@ -106,10 +106,19 @@ impl Context {
     pub fn open(paths: &Paths) -> Result<Self, Error> {
         probe::check()?;
         let config = Config::read(paths.config.as_deref())?;
+        Self::check_new(paths)?;
         Store::ensure_directory(&paths.state)?;
         let locks = LockFile::new(&paths.state);
         let in_use = locks.state(false).map_err(locks.failed())?;
         Self::open_in_use(paths, config, locks, Some(in_use))
+    }
+
+    /// Refuses a state that would be made where another one has the pins, before anything of it is.
+    fn check_new(paths: &Paths) -> Result<(), Error> {
+        if Store::exists(&paths.state) {
+            return Ok(());
+        }
+        Ok(bpf::check_unowned()?)
     }
 
     /// As [`Self::open`], for a state that is there; where there is none, none is made.

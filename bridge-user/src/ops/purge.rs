@@ -36,7 +36,7 @@ pub fn purge(paths: &Paths, lost: bool) -> Result<(), Error> {
 
 fn purge_alone(paths: &Paths, config: Config, lost: bool) -> Result<(), Error> {
     let state_directory = &paths.state;
-    Store::ensure_directory(state_directory)?;
+    ensure_directory(paths, lost)?;
     let locks = LockFile::new(state_directory);
     let _alone = locks.state(true).map_err(locks.failed())?;
     let mut opened = Context::open_in_use(paths, config.clone(), locks, None);
@@ -103,6 +103,14 @@ fn remove_state(directory: &Path, errors: &mut Errors) {
     }
     // Somebody may keep files of their own there.
     let _ = fs::remove_dir(directory);
+}
+
+/// Where the lock is to be. Pins of another state are a lost one's matter.
+fn ensure_directory(paths: &Paths, lost: bool) -> Result<(), Error> {
+    if !lost {
+        Context::check_new(paths)?;
+    }
+    Ok(Store::ensure_directory(&paths.state)?)
 }
 
 /// Bridges and host legs have names that nobody else gives.

@@ -219,6 +219,8 @@ fn a_second_state_directory_does_not_take_over() {
     let purge = host.call(&format!("{second} purge --yes"));
     purge.fails_with(1, &["another state"]);
     host.assert_as_before(&before, "something was changed");
+    let left = host.call("test -e /run/second").run();
+    assert_eq!(left.code, Some(1), "a refused command made the directory");
     host.assert_pings("a", "10.90.0.1");
 }
 

@@ -42,7 +42,7 @@ pub use lookups::Lookup;
 pub use network::{NetworkFacts, SubnetFacts};
 pub use object::object_hash;
 pub use pinned::Pinned;
-pub use pins::{check_owner, is_bpffs, is_pinned, layout, purge};
+pub use pins::{check_owner, check_unowned, is_bpffs, is_pinned, layout, purge};
 pub use port::{FdbRecord, Port};
 pub use sizes::{OtherSize, endpoints_max, other_sizes};
 pub use uplinks::{

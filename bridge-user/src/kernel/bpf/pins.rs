@@ -123,6 +123,14 @@ pub fn check_owner(owner: u64) -> Result<(), BpfError> {
     own_meta(owner).map(drop)
 }
 
+/// Refuses any pins: they are of no state that is yet to be made.
+pub fn check_unowned() -> Result<(), BpfError> {
+    match meta()? {
+        Some(_) => Err(BpfError::Owner { path: ROOT.into() }),
+        None => Ok(()),
+    }
+}
+
 /// Whether there are pins, complete, of our layout and our state.
 pub(super) fn present(owner: u64) -> Result<bool, BpfError> {
     Ok(own_meta(owner)?.is_some())
