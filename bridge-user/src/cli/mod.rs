@@ -12,6 +12,7 @@ mod stats;
 mod system;
 mod template;
 mod trace;
+mod usage;
 mod view;
 
 use std::ffi::OsString;
@@ -172,7 +173,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             // Help and version are no errors; clap knows which.
             let code = u8::try_from(error.exit_code()).unwrap_or(2);
-            let _ = error.print();
+            match usage::message(&error) {
+                Some(message) => say(&message),
+                None => drop(error.print()),
+            }
             return ExitCode::from(code);
         }
     };
@@ -283,23 +287,24 @@ impl Failures {
 /// Tells of what stands in nobody's way.
 fn warn(text: &str) {
     let text = text.replace('\n', " ");
-    let _ = writeln!(
-        io::stderr().lock(),
-        "warning: not everything is as it should be: {text}"
-    );
+    say(&format!(
+        "warning: not everything is as it should be: {text}\n"
+    ));
+}
+
+/// Writes lines to standard error at once: several commands may write to one terminal or file.
+fn say(lines: &str) {
+    let _ = io::stderr().lock().write_all(lines.as_bytes());
 }
 
 /// One line for the error and its causes, one for the way out.
 fn report(error: &CliError) {
-    let mut stderr = io::stderr().lock();
     let hint = match error {
         CliError::Operation(error) => error.hint(),
         CliError::Service(error) => error.hint(),
         _ => None,
     };
     let text = ops::chain(error).replace('\n', " ");
-    let _ = writeln!(stderr, "error: {text}");
-    if let Some(hint) = hint {
-        let _ = writeln!(stderr, "hint: {hint}");
-    }
+    let hint = hint.map_or_else(String::new, |hint| format!("hint: {hint}\n"));
+    say(&format!("error: {text}\n{hint}"));
 }

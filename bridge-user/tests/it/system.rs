@@ -272,3 +272,46 @@ fn a_full_disk_is_named_and_no_end() {
     host.connect("n a");
     host.bridge_user("rm -f loud").ok();
 }
+
+#[test]
+fn wrong_usage_is_told_in_a_line_and_a_way_out() {
+    let host = Host::new();
+    for (words, parts) in [
+        ("run", ["<COMMAND>", "usage: bridge-user run"]),
+        (
+            "net connect",
+            ["<NETWORK> <SANDBOX>", "usage: bridge-user net"],
+        ),
+        (
+            "net create --driver ipvlan n",
+            ["[possible values: bridge", "--help"],
+        ),
+        (
+            "net ls --nothing",
+            ["'--nothing'", "usage: bridge-user net ls"],
+        ),
+        ("net create --datapath fast n", ["tc|xdp|off", "--help"]),
+    ] {
+        let ran = host.bridge_user(words).fails_with(2, &[]);
+        let [error, hint] = ran.stderr.lines().collect::<Vec<_>>()[..] else {
+            panic!("an error and a hint: {ran}");
+        };
+        assert!(error.contains(parts[0]), "{ran}");
+        assert!(
+            hint.starts_with("hint: ") && hint.contains(parts[1]),
+            "{ran}"
+        );
+    }
+}
+
+#[test]
+fn an_error_is_written_at_once() {
+    // Two commands that fail at the same time write to one terminal: no line ends in another.
+    let host = Host::new();
+    host.bridge_user("net rm nowhere")
+        .under("strace -qq -o /run/writes -e trace=write")
+        .fails_with(1, &["nowhere", "hint: "]);
+    let writes = host.read("/run/writes");
+    let to_stderr = writes.lines().filter(|line| line.starts_with("write(2,"));
+    assert_eq!(to_stderr.count(), 1, "{writes}");
+}

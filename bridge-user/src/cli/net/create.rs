@@ -41,8 +41,8 @@ pub(in crate::cli) struct CreateArguments {
     /// Label.
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = key_value)]
     labels: Vec<(String, String)>,
-    /// Program that forwards between endpoints: tc, or off for the Linux bridge alone.
-    #[arg(long, value_name = "tc|off", default_value = "tc")]
+    /// Program that forwards between endpoints: tc, xdp, or off for the Linux bridge alone.
+    #[arg(long, value_name = "tc|xdp|off", default_value = "tc")]
     datapath: Datapath,
     /// Name of the network.
     name: String,
