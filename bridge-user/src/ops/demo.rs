@@ -145,7 +145,7 @@ fn remove(context: &mut Context, name: &str) -> Result<(), Error> {
             result => result?,
         }
     }
-    context.remove_network(name, true)
+    context.remove_network(name, true).map(drop)
 }
 
 /// By name, as a user would: `ip netns exec` shows the sandbox its own hosts file.

@@ -7,8 +7,9 @@ use crate::fault;
 use crate::model::{BUILTIN_BRIDGE, Network, State};
 
 impl Context {
-    /// Removes a network that no endpoint is left in. Absent is an error unless `force`.
-    pub fn remove_network(&mut self, text: &str, force: bool) -> Result<(), Error> {
+    /// Removes a network that no endpoint is left in. Absent is an error unless `force`; then whether
+    /// it was there is told.
+    pub fn remove_network(&mut self, text: &str, force: bool) -> Result<bool, Error> {
         if [BUILTIN_BRIDGE, "host", "none"].contains(&text) {
             return Err(Error::Predefined(text.into()));
         }
@@ -18,8 +19,8 @@ impl Context {
             None => Err(Error::NetworkNotFound(text.into())),
         };
         match removed {
-            Err(Error::NetworkNotFound(_)) if force => Ok(()),
-            removed => removed,
+            Err(Error::NetworkNotFound(_)) if force => Ok(false),
+            removed => removed.map(|()| true),
         }
     }
 

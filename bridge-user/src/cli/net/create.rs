@@ -82,7 +82,7 @@ pub(in crate::cli) fn run(
     let mut context = open(paths)?;
     let network = context.create_network(&spec)?;
     print_or_undo(out, Ok(network.id.to_string()), || {
-        context.remove_network(network.id.as_str(), false)
+        context.remove_network(network.id.as_str(), false).map(drop)
     })
 }
 

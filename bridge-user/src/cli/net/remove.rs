@@ -40,7 +40,8 @@ pub(in crate::cli) fn remove(
     let mut failed = Failures::default();
     for name in &arguments.networks {
         match context.remove_network(name, arguments.force) {
-            Ok(()) => writeln!(out, "{name}")?,
+            Ok(true) => writeln!(out, "{name}")?,
+            Ok(false) => {}
             Err(error) => failed.report(&error.into()),
         }
     }
