@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -14,8 +15,10 @@ use crate::ops::{ExplainSpec, Explanation, Outcome, Paths, Payload};
 #[derive(Debug, Args)]
 pub(super) struct ExplainArguments {
     /// The sender: an endpoint's name or its sandbox.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     from: String,
     /// The receiver: an endpoint's name, alias or sandbox, or any address.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     to: String,
     /// What is sent.
     #[arg(long, value_enum, default_value = "tcp")]

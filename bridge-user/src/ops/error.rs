@@ -121,6 +121,9 @@ pub enum Error {
     /// A name that stands for nothing of ours.
     #[error("no endpoint, sandbox or network is called {0}")]
     NothingCalled(String),
+    /// The same, where networks are not asked for.
+    #[error("no endpoint or sandbox is called {0}")]
+    NoEndpoint(String),
     /// Nothing is loaded: there is no network.
     #[error("there is nothing to trace: the program is not loaded")]
     NoDataPlane,

@@ -151,7 +151,7 @@ fn ends<'p>(
             sandbox: spec.from.clone(),
             network: network.name.to_string(),
         },
-        _ => Error::NothingCalled(spec.from.clone()),
+        _ => Error::NoEndpoint(spec.from.clone()),
     })?;
     if let Ok(address) = spec.to.parse::<IpAddr>() {
         // IPv4 in IPv6's clothes goes as IPv4 (`tcp_v6_connect`, net/ipv6/tcp_ipv6.c, v6.18).
@@ -173,14 +173,14 @@ fn ends<'p>(
     let (sender, receiver) = match (together, receivers.first()) {
         (Some(both), _) => both,
         (None, Some(receiver)) => (first, *receiver),
-        (None, None) => return Err(Error::NothingCalled(spec.to.clone())),
+        (None, None) => return Err(Error::NoEndpoint(spec.to.clone())),
     };
     let common = [false, true].into_iter().find_map(|ipv6| {
         sender.endpoint.address(ipv6)?;
         receiver.endpoint.address(ipv6)
     });
     let address = common.or_else(|| receiver.endpoint.addresses.first().map(ipnet::IpNet::addr));
-    let address = address.ok_or_else(|| Error::NothingCalled(spec.to.clone()))?;
+    let address = address.ok_or_else(|| Error::NoEndpoint(spec.to.clone()))?;
     Ok((sender, address))
 }
 

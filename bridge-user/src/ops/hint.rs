@@ -42,6 +42,9 @@ impl Error {
             Self::NothingLeaves { .. } => {
                 "give the address or name of another endpoint, or an address beyond".into()
             }
+            Self::NothingCalled(_) | Self::NoEndpoint(_) => {
+                "bridge-user net inspect NETWORK shows the endpoints".into()
+            }
             Self::TcpToMany(_) => "--proto udp or --proto icmp".into(),
             Self::NoDataPlane => "bridge-user net create NETWORK loads it".into(),
             Self::TraceRuns => "end it first: events go to one reader".into(),
@@ -54,7 +57,6 @@ impl Error {
     fn other_words(&self) -> Option<String> {
         Some(match self {
             Self::NetworkNotFound(_) => "bridge-user net ls shows the networks".into(),
-            Self::NothingCalled(_) => "bridge-user net inspect NETWORK shows the endpoints".into(),
             Self::NoFamily { .. } => {
                 "bridge-user net inspect NETWORK shows the endpoints' addresses; \
                                       networks have IPv6 by net create --ipv6"

@@ -152,7 +152,7 @@ impl Context {
                     endpoint.name.as_str() == text || sandboxes.iter().any(is_in)
                 });
                 if endpoints.is_empty() {
-                    return Err(Error::NothingCalled(text.to_owned()));
+                    return Err(Error::NoEndpoint(text.to_owned()));
                 }
                 endpoints
             }

@@ -320,6 +320,8 @@ fn empty_names() {
         ("logs", "SANDBOX"),
         ("stats", "NAMES"),
         ("trace", "NAMES"),
+        ("explain", "FROM"),
+        ("explain a", "TO"),
     ] {
         let call = host.bridge_user(words).arg("");
         call.fails_with(2, &["a value is required", argument]);

@@ -332,6 +332,7 @@ fn names_that_stand_for_nothing_are_refused() {
         ("fdb nobody", "network nobody not found"),
         ("explain nobody b", "called nobody"),
         ("explain a nobody", "called nobody"),
+        ("explain n b", "no endpoint or sandbox is called n"),
         ("trace nobody", "called nobody"),
     ] {
         host.bridge_user(words).fails_with(1, &[part, "hint:"]);
