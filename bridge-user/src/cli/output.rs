@@ -107,7 +107,7 @@ pub(super) fn print_inspected<V: Serialize>(
     names: &[String],
     inspect: impl Fn(&str) -> Result<V, ops::Error>,
 ) -> Result<(), CliError> {
-    let format = format.filter(|format| *format != "json");
+    let format = format.filter(|format| !["", "json"].contains(format));
     let template = format.map(Template::parse).transpose()?;
     let mut views = Vec::new();
     let mut failed = Failures::default();

@@ -145,6 +145,9 @@ fn details_are_found_by_name_id_and_beginning() {
         .bridge_user("net inspect -f {{.Name}}/{{.IPAM.Driver}} n none")
         .ok();
     assert_eq!(both, "n/default\nnone/null\n");
+    let whole = host.bridge_user("net inspect n").ok();
+    let empty = host.bridge_user("net inspect n -f").arg("").ok();
+    assert_eq!(empty, whole, "no template, as Docker has it");
     let attached = host
         .bridge_user("net inspect -f {{.BridgeUser.Attached}} n")
         .ok();
