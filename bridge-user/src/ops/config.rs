@@ -4,11 +4,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use super::doctor::{Finding, Status};
 use super::{Paths, chain, file};
-use crate::ipam::AddressPools;
+use crate::ipam::{AddressPool, AddressPools};
 use crate::kernel::bpf::{self, OtherSize};
 use crate::model::{DnsConfig, LogConfig, MapSizes, NetworkOptions};
 
@@ -34,9 +35,21 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 pub struct NetworkDefaults {
     /// Where subnets come from.
+    #[serde(deserialize_with = "some_pools")]
     pub default_address_pools: AddressPools,
     /// Driver options of the default network, which nobody creates.
     pub default_network_options: NetworkOptions,
+}
+
+/// Of none no subnet could come.
+fn some_pools<'d, D: Deserializer<'d>>(text: D) -> Result<AddressPools, D::Error> {
+    let pools = Vec::<AddressPool>::deserialize(text)?;
+    if pools.is_empty() {
+        return Err(D::Error::custom(
+            "there has to be one pool, or leave the key out",
+        ));
+    }
+    Ok(pools.into())
 }
 
 /// The configuration cannot be used.
@@ -166,6 +179,10 @@ mod tests {
             (
                 "[networks]\ndefault_address_pools = [{ base = \"10.1.0.0/16\", size = 8 }]",
                 ["line 2", "from 16 to 30"],
+            ),
+            (
+                "[networks]\ndefault_address_pools = []",
+                ["line 2", "there has to be one pool"],
             ),
             (
                 "[networks]\ndefault_network_options = { \"bridge-user.dns\" = \"on\" }",

@@ -58,6 +58,10 @@ fn each_capability_is_named() {
         create.fails_with(1, &["privilege", name]);
     }
     host.assert_as_before(&fresh, "something was changed");
+    let run = host.bridge_user("run --rm -p 80:80 -- true");
+    run.under(&without("-net_bind_service"))
+        .fails_with(125, &["0.0.0.0:80", "CAP_NET_BIND_SERVICE"]);
+    assert_eq!(host.bridge_user("ps -aq").ok(), "");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Why a port of the host is not published.
 
+use std::io;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
@@ -115,6 +116,11 @@ impl NotPublished {
                 }
                 PortError::NoAddress | PortError::Broadcast => {
                     "ip address shows those of this host".into()
+                }
+                PortError::Call(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    "run it with CAP_NET_BIND_SERVICE, as root has it, or publish a port from \
+                     net.ipv4.ip_unprivileged_port_start on"
+                        .into()
                 }
                 PortError::Call(_) => return None,
             },

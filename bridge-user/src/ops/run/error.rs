@@ -96,10 +96,13 @@ impl RunError {
             Self::NotFound(_) => "bridge-user ps -a shows them all".into(),
             Self::Ambiguous(_) => "give more digits of the id, or the name".into(),
             Self::NameTaken { name, .. } => {
-                format!("bridge-user rm {name} removes that one, or choose another with --name")
+                format!(
+                    "bridge-user rm {name} removes that one (with -f also while it runs), or choose \
+                     another with --name"
+                )
             }
             Self::PathTaken { .. } => "choose another with --name".into(),
-            Self::NotRunning(name) => format!("bridge-user logs {name} may tell why it ended"),
+            Self::NotRunning(_) => "bridge-user ps -a shows how it ended".into(),
             Self::Running(name) => format!("bridge-user rm -f {name} ends it first"),
             Self::NotJoinable(_) => "bridge-user ps shows those that are".into(),
             Self::Shared(name) => {

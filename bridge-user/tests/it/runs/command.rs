@@ -217,7 +217,7 @@ fn exec_enters_the_sandbox() {
     host.bridge_user("rm -f a").ok();
     host.bridge_user("run --name b --network none -- true").ok();
     host.bridge_user("exec b -- true")
-        .fails_with(1, &["sandbox b", "not running"]);
+        .fails_with(1, &["sandbox b", "not running", "ps -a"]);
 }
 
 #[test]
