@@ -1,8 +1,11 @@
 //! Links that were detached and pins that were removed, of programs and maps that go on.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, SocketAddrV4, TcpStream};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::time::Duration;
+
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, socket};
 
 use super::publish;
 use crate::host::{Host, PINS, number, text};
@@ -26,8 +29,15 @@ fn is_answered(mut stream: TcpStream) -> bool {
         && page.contains("hello")
 }
 
-fn bind(host: &Host) -> io::Result<TcpListener> {
-    host.inside(|| TcpListener::bind(AT))
+/// A socket that does not listen: what another test starts meanwhile may hold it a moment longer than we.
+fn bind(host: &Host) -> io::Result<OwnedFd> {
+    let at: SocketAddrV4 = AT.parse().expect("an address and a port");
+    host.inside(|| {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let socket = socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
+        socket::bind(socket.as_raw_fd(), &SockaddrIn::from(at))?;
+        Ok(socket)
+    })
 }
 
 #[test]
