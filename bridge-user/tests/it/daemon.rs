@@ -87,38 +87,22 @@ fn there_is_one_a_host() {
 #[test]
 fn it_ends_cleanly_and_reloads() {
     let host = Host::new();
-    let call = host.bridge_user("daemon --foreground");
-    let daemon = call.spawn();
-    wait_until("the daemon runs", || {
-        host.call(&format!("cat {LOCK}")).run().code == Some(0)
-    });
-    daemon.signal(Signal::SIGHUP);
-    std::thread::sleep(Duration::from_millis(200));
-    let ended = daemon.end(Signal::SIGTERM);
-    assert_eq!(ended.code, Some(0), "{ended}");
-    let said = |what: &str| ended.stderr.lines().any(|line| line.contains(what));
-    assert!(
-        said("INFO ready") && said("INFO reloading") && said("INFO stopping"),
-        "{ended}"
-    );
-    let first = ended.stderr.lines().next().unwrap_or_default();
+    let mut daemon = host.bridge_user("daemon --foreground").spawn();
+    let first = daemon.wait_for_error_line("INFO ready");
     assert!(
         first.starts_with("20") && first.contains('T'),
         "no time: {first}"
     );
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_for_error_line("INFO reloading");
+    let ended = daemon.end(Signal::SIGTERM);
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert!(ended.stderr.contains("INFO stopping"), "{ended}");
     // Without --foreground, lines begin with a priority (sd-daemon(3)).
-    let daemon = host.bridge_user("daemon").spawn();
-    wait_until("the daemon runs", || {
-        !host
-            .call("ps -C bridge-user -o pid=")
-            .run()
-            .stdout
-            .is_empty()
-    });
-    std::thread::sleep(Duration::from_millis(200));
+    let mut daemon = host.bridge_user("daemon").spawn();
+    assert_eq!(daemon.wait_for_error_line("ready"), "<6>ready\n");
     let ended = daemon.end(Signal::SIGINT);
     assert_eq!(ended.code, Some(0), "{ended}");
-    assert!(ended.stderr.starts_with("<6>ready\n"), "{ended}");
 }
 
 #[test]

@@ -216,9 +216,9 @@ impl std::fmt::Display for Ran {
 }
 
 impl Running {
-    /// Reads standard error until a line has this; what is read is not given again.
+    /// Reads standard error until a line has this, and gives the line; what is read is not given again.
     #[track_caller]
-    pub(crate) fn wait_for_error_line(&mut self, part: &str) {
+    pub(crate) fn wait_for_error_line(&mut self, part: &str) -> String {
         let child = self.0.as_mut().expect("it is taken only when it ends");
         let stderr = child.stderr.as_mut().expect("it is piped");
         let mut line = Vec::new();
@@ -227,8 +227,9 @@ impl Running {
         while stderr.read(&mut byte).expect("a pipe is readable") == 1 {
             line.push(byte[0]);
             if byte[0] == b'\n' {
-                if String::from_utf8_lossy(&line).contains(part) {
-                    return;
+                let text = String::from_utf8_lossy(&line);
+                if text.contains(part) {
+                    return text.into();
                 }
                 line.clear();
             }
